@@ -1,0 +1,146 @@
+"""State of the server which all services share, and the life of their servants."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from pathlib import Path
+from typing import Any
+
+import Ice
+import omero
+import omero.constants
+
+from . import slices  # noqa: F401, I001  (before everything which imports parts of the model)
+from . import dispatch, enums, errors
+from .accounts import Accounts
+from .context import Call
+from .repositories import Repositories
+from .router import Router
+from .services.base import StatefulService
+from .services.factory import ServiceFactory
+from .services.registry import SERVICES
+from .sessions import Client, Sessions
+from .store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Core:
+    """Everything one server consists of, except its sockets.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Where pixels and files are kept.
+    root_password : str
+    """
+
+    def __init__(self, data_dir: Path, root_password: str) -> None:
+        from .scripts.pool import ProcessorPool
+
+        self.data_dir = data_dir
+        self.store = Store()
+        enums.install(self.store)
+        self.accounts = Accounts(self.store, root_password)
+        self.sessions = Sessions(self)
+        self.repositories = Repositories(self)
+        self.processors = ProcessorPool(self)
+        self.config: dict[str, str] = {}
+        self.router = Router(self)
+        self.adapter: Ice.ObjectAdapter | None = None
+
+    # -- servants
+
+    def publish(self, interface: type, service: Any, client: Client, identity: Ice.Identity) -> Ice.ObjectPrx:
+        """Make an implementation reachable; it is called with a `Call` of that client."""
+        proxy = self.adapter.add(dispatch.servant(interface, service, lambda current: self._enter(client, current)), identity)
+        return _cast(interface, proxy)
+
+    def _enter(self, client: Client, current: Ice.Current) -> Call:
+        if client.session.clients.get(client.uuid) is not client:
+            raise Ice.ObjectNotExistException()
+        client.session.touch()
+        return Call(self, client.session, client, current.ctx)
+
+    def publish_session(self, client: Client) -> Ice.ObjectPrx:
+        return self.publish(omero.api.ServiceFactory, ServiceFactory(), client, _session_identity(client))
+
+    def service(self, client: Client, name: str) -> Ice.ObjectPrx:
+        """A stateless service, made at the first request."""
+        if name in client.services:
+            return _cast(_known(name).interface, self.adapter.createProxy(client.services[name][0]))
+        service = _known(name).implementation()()
+        return self.add_service(client, name, _known(name).interface, service, Ice.Identity(client.session.uuid + name))
+
+    def new_service(self, call: Call, name: str) -> Ice.ObjectPrx:
+        """A stateful service of its own."""
+        return self.new_object(call, _known(name).interface, _known(name).implementation()(), name)
+
+    def new_object(self, call: Call, interface: type, service: Any, name: str, category: str = "") -> Ice.ObjectPrx:
+        """Publish a stateful object for the caller until it is closed or the caller goes."""
+        if call.ctx.get(omero.constants.CLIENTUUID) != call.client.uuid:
+            # Recorded: a context of one's own lacks what names the client.
+            raise errors.internal("Cannot create session id for servant:\nno omero.client.uuid in the context of the call")
+        unique = str(uuid.uuid4())
+        return self.add_service(call.client, unique + name, interface, service, Ice.Identity(unique + name, category))
+
+    def add_service(
+        self, client: Client, key: str, interface: type, service: Any, identity: Ice.Identity
+    ) -> Ice.ObjectPrx:
+        identity.category = identity.category or client.uuid
+        client.services[key] = (identity, service)
+        return self.publish(interface, service, client, identity)
+
+    def withdraw(self, client: Client, service: Any) -> None:
+        """Take a service away from its client."""
+        for key, (identity, found) in list(client.services.items()):
+            if found is service:
+                del client.services[key]
+                self.unpublish(identity)
+
+    def unpublish(self, identity: Ice.Identity) -> None:
+        try:
+            self.adapter.remove(identity)
+        except (Ice.NotRegisteredException, Ice.ObjectAdapterDeactivatedException):
+            pass  # gone already, which is what was asked for
+
+    def alive(self, proxy: Ice.ObjectPrx) -> bool:
+        return self.adapter.find(proxy.ice_getIdentity()) is not None
+
+    def release(self, client: Client) -> None:
+        """Remove everything which lives on the server for a client."""
+        for identity, service in list(client.services.values()):
+            if isinstance(service, StatefulService):
+                service.discard()
+            self.unpublish(identity)
+        client.services.clear()
+        self.unpublish(_session_identity(client))
+        self.processors.forget(client)
+
+    def submit(self, call: Call, request) -> Ice.ObjectPrx:
+        """Run a command (`omero.cmd.Request`); answers its handle."""
+        from .commands.handle import start
+
+        return start(call, request)
+
+
+def _session_identity(client: Client) -> Ice.Identity:
+    return Ice.Identity(client.session.uuid, client.uuid)
+
+
+def _known(name: str):
+    if name not in SERVICES:
+        dispatch.missing[name] += 1
+        log.warning("not implemented: %s", name)
+        raise errors.internal(f"not implemented: {name}")
+    return SERVICES[name]
+
+
+def _cast(interface: type, proxy: Ice.ObjectPrx) -> Ice.ObjectPrx:
+    """Proxy of the right type: ``omero.api.IQueryPrx`` for ``omero.api.IQuery``."""
+    parts = interface.ice_staticId().split("::")[1:]
+    module: Any = {"omero": omero}[parts[0]]
+    for part in parts[1:-1]:
+        module = getattr(module, part)
+    return getattr(module, parts[-1] + "Prx").uncheckedCast(proxy)

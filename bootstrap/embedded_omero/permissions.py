@@ -1,0 +1,117 @@
+"""Who may see, annotate, edit, link, delete and move what.
+
+The rules follow from the permission level of the object's group (private ``rw----``, read-only ``rwr---``,
+read-annotate ``rwra--``, read-write ``rwrw--``) and from the caller's role: owner, member, leader, administrator.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import omero
+import omero.model
+
+from .store import Record
+
+if TYPE_CHECKING:
+    from .context import Call
+
+PRIVILEGES = (
+    "Chgrp", "Chown", "DeleteFile", "DeleteManagedRepo", "DeleteOwned", "DeleteScriptRepo", "ModifyGroup",
+    "ModifyGroupMembership", "ModifyUser", "ReadSession", "Sudo", "WriteFile", "WriteManagedRepo", "WriteOwned",
+    "WriteScriptRepo",
+)  # fmt: skip
+# Objects of these classes are never moved to another group on their own.
+_MOVABLE = (
+    "Project", "Dataset", "Image", "Screen", "Plate", "Annotation", "OriginalFile", "Folder", "Roi", "Fileset",
+    "Experiment", "Instrument", "Reagent",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the caller may do with one object."""
+
+    link: bool = False
+    edit: bool = False
+    delete: bool = False
+    annotate: bool = False
+    chgrp: bool = False
+    chown: bool = False
+
+
+ALL = Flags(True, True, True, True, True, True)
+
+
+def levels(permissions: str) -> tuple[str, str, str]:
+    """("rw", "ra", "--") of "rwra--"."""
+    return permissions[:2], permissions[2:4], permissions[4:]
+
+
+def readable(call: Call, record: Record) -> bool:
+    """Whether the caller may read the record at all, whatever group the call is in."""
+    group = record.group
+    if group is None or record.owner is None:
+        return True
+    if call.is_admin or record.owner is call.user:
+        return True
+    return group_readable(call, group, record)
+
+
+def group_readable(call: Call, group: Record, record: Record) -> bool:
+    store_name = group.values.get("name")
+    if store_name == "user":  # everybody is a member of this group and may read what is in it
+        return True
+    if group not in call.member_of:
+        return False
+    return group in call.leader_of or levels(group.permissions or "rw----")[1][0] == "r"
+
+
+def flags(call: Call, record: Record) -> Flags:
+    """Rights of the caller on a record."""
+    if record.group is None or record.owner is None:
+        return _global_flags(call, record)
+    group = record.group
+    movable = record.entity.root.name in _MOVABLE
+    if call.is_admin and call.has_write_privileges:
+        private = levels(group.permissions or "")[1] == "--" and record.owner is not call.user
+        return Flags(not private, True, True, not private, movable, True)
+    if record.owner is call.user:
+        return Flags(True, True, True, True, movable, False)
+    if group in call.leader_of:
+        private = levels(group.permissions or "")[1] == "--"
+        return Flags(not private, True, True, not private, False, True)
+    if group not in call.member_of:
+        return Flags()
+    level = levels(group.permissions or "rw----")[1]
+    if level == "rw":
+        return Flags(True, True, True, True)
+    return Flags(annotate=level == "ra")
+
+
+def _global_flags(call: Call, record: Record) -> Flags:
+    if record.entity.name == "Session" and record["owner"] is call.user:
+        return Flags(True, True, True, True)
+    if call.is_admin and call.has_write_privileges:
+        return Flags(True, True, True, True, True, True)
+    if record.entity.name == "ExperimenterGroup":
+        return Flags(link=True, edit=record in call.leader_of, delete=record in call.leader_of,
+                     annotate=record in call.leader_of)  # fmt: skip
+    return Flags(link=True, annotate=True)
+
+
+@functools.lru_cache(maxsize=64)
+def bits(text: str) -> int:
+    """Rights string as the database stores it."""
+    return omero.model.PermissionsI(text).getPerm1()
+
+
+def permissions_object(text: str, given: Flags) -> omero.model.PermissionsI:
+    """Permissions as clients get them: the rights string and the flags."""
+    permissions = omero.model.PermissionsI(bits(text))
+    restrictions = [not given.link, not given.edit, not given.delete, not given.annotate, not given.chgrp,
+                    not given.chown]  # fmt: skip
+    permissions._restrictions = restrictions
+    return permissions

@@ -1,0 +1,135 @@
+"""The command ``openhcs``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+
+from openhcs_core import __version__
+from openhcs_core.errors import OpenHCSError
+
+DEFAULT_PORT = 4064
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process unless given.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.action(options)
+    except OpenHCSError as error:
+        print(f"openhcs: {error}", file=sys.stderr)
+    except ImportError as error:
+        print(
+            f"openhcs: {error}. Working with OMERO needs more packages; install them with: "
+            f'{sys.executable} -m pip install "openhcs-omero[omero]"',
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt:
+        print("openhcs: stopped", file=sys.stderr)
+        return 130
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="openhcs", description="OMERO scripts for Imaris export.")
+    parser.add_argument("--version", action="version", version=f"openhcs {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    scripts = commands.add_parser("scripts", help="the scripts of this distribution on an OMERO.server")
+    actions = scripts.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="show which scripts the server has, and whether they are current")
+    listing.set_defaults(action=_list)
+    register = actions.add_parser(
+        "register",
+        help="bring the scripts onto the server, as an administrator of OMERO",
+        description="Uploads what is missing and updates what is outdated; scripts keep their ids. Run it after "
+        "every installation or upgrade; what is current is left alone.",
+    )
+    register.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    register.add_argument("--remove", action="store_true", help="remove the scripts from the server")
+    register.set_defaults(action=_register)
+    for command in (listing, register):
+        _add_login(command)
+    return parser
+
+
+def _add_login(parser: argparse.ArgumentParser) -> None:
+    login = parser.add_argument_group(
+        "log-in",
+        "Without any of these the session of `omero login` is used. A password is asked for, or taken from the "
+        "environment variable OMERO_PASSWORD; it is never an argument.",
+    )
+    login.add_argument("--server", metavar="HOST", help="OMERO.server (default: localhost)")
+    login.add_argument("--port", type=int, help=f"its port (default: {DEFAULT_PORT})")
+    login.add_argument("--user", help="name of the user (default: root)")
+    login.add_argument(
+        "--session-key-env", metavar="NAME", help="environment variable with the key of a session to join"
+    )
+
+
+def _session(options: argparse.Namespace):
+    """Context manager: a client in the session that the options ask for."""
+    from openhcs_core.omero.session import session, stored_session
+
+    host, port = options.server or "localhost", options.port or DEFAULT_PORT
+    if options.session_key_env:
+        key = os.environ.get(options.session_key_env)
+        if not key:
+            raise OpenHCSError(f"The environment variable {options.session_key_env} is empty or not set.")
+        return session(host, port, key=key)
+    if not (options.server or options.port or options.user):
+        stored = stored_session()
+        if stored is None:
+            raise OpenHCSError("Not logged in. Give --server and --user, or run `omero login` first.")
+        host, port, key = stored
+        return session(host, port, key=key)
+    user = options.user or "root"
+    password = os.environ.get("OMERO_PASSWORD")
+    if password is None:
+        if not sys.stdin.isatty():
+            raise OpenHCSError(f"No password for {user}: set OMERO_PASSWORD, or run this in a terminal.")
+        password = getpass.getpass(f"Password of {user} on {host}: ")
+    return session(host, port, user=user, password=password)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from openhcs_core.omero.scripts import script_states
+
+    with _session(options) as client:
+        states = script_states(client)
+    _print_table(("Id", "Script", "State"), [(_shown(script.id), script.path, script.state) for script in states])
+    return 0
+
+
+def _register(options: argparse.Namespace) -> int:
+    from openhcs_core.omero.scripts import register_scripts, remove_scripts
+
+    with _session(options) as client:
+        outcomes = (remove_scripts if options.remove else register_scripts)(client, dry_run=options.dry_run)
+    _print_table(
+        ("Id", "Script", "Action", "Problem"),
+        [(_shown(outcome.id), outcome.path, outcome.action, outcome.problem) for outcome in outcomes],
+    )
+    return 1 if any(outcome.problem for outcome in outcomes) else 0
+
+
+def _shown(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Packing of chunks: byte shuffle and deflate, as every HDF5 library can unpack them.
+
+Any stream in zlib format is valid behind HDF5's gzip filter, whichever library made it. The fastest
+one installed is taken: ISA-L (package ``isal``), then zlib-ng, then Python's own zlib.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from openhcs_core.imaris.errors import ImsError
+
+PRESETS = ("fast", "small", "uncompressed")
+
+Deflate = Callable[[bytes | memoryview | np.ndarray], bytes]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How the chunks of a file are stored.
+
+    Attributes
+    ----------
+    name : str
+        For people: library and settings.
+    shuffle : bool
+        Whether the bytes of a chunk are sorted by significance before deflate.
+    level : int
+        Level noted in the file for the gzip filter; 0 means no filter.
+    deflate : callable or None
+        Bytes to a zlib stream; None stores chunks as they are.
+    """
+
+    name: str
+    shuffle: bool
+    level: int
+    deflate: Deflate | None
+
+    def encode(self, chunk: np.ndarray) -> bytes | np.ndarray:
+        """Stored form of one whole chunk (C-contiguous, little-endian)."""
+        if self.deflate is None:
+            return chunk
+        return self.deflate(shuffled(chunk) if self.shuffle else chunk.reshape(-1).view(np.uint8))
+
+
+def codec_for(preset: str, dtype: np.dtype, samples: Iterable[np.ndarray] = ()) -> Codec:
+    """The codec of a preset for voxels of one type.
+
+    Parameters
+    ----------
+    preset : {"fast", "small", "uncompressed"}
+    dtype : dtype
+        uint8, uint16, uint32 or float32. Integers of two and four bytes are always shuffled. For
+        floats it depends on the image: noise gains by it, scaled integers lose.
+    samples : iterable of ndarray
+        A few blocks of a float image; the smaller result decides.
+
+    Raises
+    ------
+    ImsError
+        For an unknown preset.
+    """
+    check_preset(preset)
+    if preset == "uncompressed":
+        return Codec("uncompressed", False, 0, None)
+    name, level, deflate = _fast() if preset == "fast" else _small()
+    dtype = np.dtype(dtype)
+    shuffle = dtype.itemsize > 1
+    if dtype.kind == "f":
+        plain = packed = 0
+        for sample in samples:
+            sample = np.ascontiguousarray(sample)
+            plain += len(deflate(sample.reshape(-1).view(np.uint8)))
+            packed += len(deflate(shuffled(sample)))
+        shuffle = packed <= plain
+    return Codec(name, shuffle, level, deflate)
+
+
+def check_preset(preset: str) -> None:
+    """Raise ImsError unless `preset` is one of PRESETS."""
+    if preset not in PRESETS:
+        raise ImsError(f"Unknown preset {preset!r}. Choose one of: {', '.join(PRESETS)}.")
+
+
+def shuffled(chunk: np.ndarray) -> np.ndarray:
+    """All lowest bytes of a chunk, then all second bytes, and so on: HDF5's shuffle filter.
+
+    Parameters
+    ----------
+    chunk : ndarray
+        Little-endian, C-contiguous.
+
+    Returns
+    -------
+    ndarray of uint8, (bytes per voxel, voxels)
+    """
+    size = chunk.itemsize
+    flat = chunk.reshape(-1).view(f"<u{size}")
+    planes = np.empty((size, flat.size), np.uint8)
+    np.copyto(planes[0], flat, casting="unsafe")
+    for byte in range(1, size):
+        np.right_shift(flat, 8 * byte, out=planes[byte], casting="unsafe")
+    return planes
+
+
+def _fast() -> tuple[str, int, Deflate]:
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        name, deflate = _run_length()
+        return name, 1, deflate
+    return "ISA-L, level 1", 1, lambda data: isal_zlib.compress(data, 1)
+
+
+def _small() -> tuple[str, int, Deflate]:
+    """Level 6 or run lengths, chunk by chunk: the one wins on structure, the other on noise."""
+    library, _ = _zlib()
+    name, run_length = _run_length()
+
+    def deflate(data: bytes | memoryview | np.ndarray) -> bytes:
+        return min(run_length(data), library.compress(data, 6), key=len)
+
+    return f"{name} or level 6", 6, deflate
+
+
+def _run_length() -> tuple[str, Deflate]:
+    library, name = _zlib()
+
+    def deflate(data: bytes | memoryview | np.ndarray) -> bytes:
+        packer = library.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+        return packer.compress(data) + packer.flush()
+
+    return f"{name}, run lengths", deflate
+
+
+def _zlib() -> tuple[ModuleType, str]:
+    try:
+        from zlib_ng import zlib_ng
+    except ImportError:
+        return zlib, "zlib"
+    return zlib_ng, "zlib-ng"

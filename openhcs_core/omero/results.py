@@ -1,0 +1,209 @@
+"""Results of a script in OMERO: files attached to images, found again, replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import Ice
+import omero
+from omero.cmd import Delete2
+from omero.constants.namespaces import NSCREATED
+from omero.gateway import BlitzGateway, ImageWrapper
+from omero.model import ChecksumAlgorithmI, FileAnnotationI, ImageAnnotationLinkI, ImageI, OriginalFileI
+from omero.model.enums import ChecksumAlgorithmSHA1160
+from omero.rtypes import rlong, rstring
+from omero.sys import ParametersI
+
+from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.session import in_group, session_is_over
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = f"{NSCREATED}/openhcs/export_scripts/IMS_Export"
+BLOCK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an attached file was made from; kept in the description of its annotation.
+
+    Attributes
+    ----------
+    options : str
+        For people: the wanted part and the compression. A new file with the same options replaces the old one.
+    fingerprint : str
+        Of everything that the content depends on.
+    """
+
+    options: str
+    fingerprint: str
+
+    def description(self) -> str:
+        """Text for the annotation."""
+        return f"Imaris file made by OpenHCS\nOptions: {self.options}\nFingerprint: {self.fingerprint}"
+
+    @classmethod
+    def from_description(cls, text: str) -> Origin | None:
+        """The origin behind the text of an annotation; None if it tells none."""
+        found = re.search(r"^Options: (.*)\nFingerprint: (\w+)$", text, re.MULTILINE)
+        return cls(*found.groups()) if found else None
+
+
+def find_attachment(conn: BlitzGateway, image: ImageWrapper, fingerprint: str) -> Any | None:
+    """The file annotation of an image whose file has this fingerprint and is there, with its file; None if none."""
+    for annotation in _attachments(conn, image):
+        origin = Origin.from_description(annotation.description.val if annotation.description else "")
+        if origin is not None and origin.fingerprint == fingerprint and _file_exists(conn, annotation):
+            return annotation
+    return None
+
+
+def attach(
+    conn: BlitzGateway,
+    image: ImageWrapper,
+    path: Path,
+    name: str,
+    origin: Origin,
+    progress: Callable[[int, int], object],
+) -> Any:
+    """Upload a file, attach it to an image, and remove older files of the same user and options.
+
+    Parameters
+    ----------
+    conn : BlitzGateway
+    image : ImageWrapper
+    path : Path
+        Of the file.
+    name : str
+        Of the file in OMERO.
+    origin : Origin
+    progress : callable
+        ``progress(bytes_done, bytes_total)`` before every block. What it raises ends the upload.
+
+    Returns
+    -------
+    omero.model.FileAnnotation
+        With its file.
+
+    Raises
+    ------
+    OmeroError
+        If OMERO refuses the file, or what it has received is not what was sent. Nothing is left then.
+    """
+    context = in_group(conn, image.getDetails().getGroup().getId())
+    older = [annotation for annotation in _attachments(conn, image) if _replaceable(conn, annotation, origin)]
+    file = _save(conn, _original_file(path, name), context)
+    try:
+        _upload(conn, file, path, context, progress)
+        annotation = FileAnnotationI()
+        annotation.ns = rstring(NAMESPACE)
+        annotation.description = rstring(origin.description())
+        annotation.file = OriginalFileI(file.id.val, False)
+        link = ImageAnnotationLinkI()
+        link.parent = ImageI(image.getId(), False)
+        link.child = annotation
+        number = _save(conn, link, context).child.id.val
+    except BaseException:
+        _delete(conn, "OriginalFile", [file.id.val], context)
+        raise
+    if older:
+        _delete(conn, "FileAnnotation", [annotation.id.val for annotation in older], context)
+    return conn.getQueryService().findByQuery(
+        "select a from FileAnnotation a join fetch a.file where a.id = :id",
+        ParametersI().addLong("id", number),
+        conn.SERVICE_OPTS,
+    )
+
+
+def _attachments(conn: BlitzGateway, image: ImageWrapper) -> list[Any]:
+    parameters = ParametersI().addLong("id", image.getId()).addString("ns", NAMESPACE)
+    return list(
+        conn.getQueryService().findAllByQuery(
+            "select a from FileAnnotation a join fetch a.file where a.ns = :ns "
+            "and a.id in (select l.child.id from ImageAnnotationLink l where l.parent.id = :id) order by a.id desc",
+            parameters,
+            conn.SERVICE_OPTS,
+        )
+    )
+
+
+def _replaceable(conn: BlitzGateway, annotation: Any, origin: Origin) -> bool:
+    found = Origin.from_description(annotation.description.val if annotation.description else "")
+    mine = annotation.details.owner.id.val == conn.getUserId()
+    return mine and found is not None and found.options == origin.options
+
+
+def _file_exists(conn: BlitzGateway, annotation: Any) -> bool:
+    file = annotation.file
+    if file.hash is None or not file.size or not file.size.val:
+        return False
+    context = in_group(conn, annotation.details.group.id.val)
+    store = conn.c.sf.createRawFileStore(context)
+    try:
+        store.setFileId(file.id.val, context)
+        return bool(store.exists())
+    except omero.ServerError as error:
+        if session_is_over(error):
+            raise
+        return False
+    finally:
+        store.close()
+
+
+def _original_file(path: Path, name: str) -> OriginalFileI:
+    file = OriginalFileI()
+    file.name, file.path = rstring(name), rstring("/")
+    file.size = rlong(path.stat().st_size)
+    file.mimetype = rstring("application/octet-stream")
+    hasher = ChecksumAlgorithmI()
+    hasher.value = rstring(ChecksumAlgorithmSHA1160)
+    file.hasher = hasher
+    return file
+
+
+def _save(conn: BlitzGateway, value: Any, context: dict[str, str]) -> Any:
+    try:
+        return conn.getUpdateService().saveAndReturnObject(value, context)
+    except (omero.SecurityViolation, omero.ValidationException) as error:
+        raise OmeroError(f"OMERO does not let you attach a file to the image: {error.message}.") from error
+
+
+def _upload(
+    conn: BlitzGateway, file: Any, path: Path, context: dict[str, str], progress: Callable[[int, int], object]
+) -> None:
+    digest, done, total = hashlib.sha1(usedforsecurity=False), 0, path.stat().st_size
+    store = conn.c.sf.createRawFileStore(context)
+    try:
+        store.setFileId(file.id.val, context)
+        with path.open("rb") as source:
+            while block := source.read(BLOCK_BYTES):
+                progress(done, total)
+                store.write(block, done, len(block))
+                digest.update(block)
+                done += len(block)
+        saved = store.save()
+    except omero.ServerError as error:
+        if session_is_over(error):
+            raise
+        raise OmeroError(f"OMERO did not take the file: {error.message}. Is its disk full?") from error
+    finally:
+        try:
+            store.close()
+        except Ice.ObjectNotExistException:
+            logger.debug("The session ended before the upload did")
+    if saved is None or saved.hash is None or saved.hash.val != digest.hexdigest():
+        raise OmeroError("what OMERO received is not what was sent; nothing was attached. Export again.")
+
+
+def _delete(conn: BlitzGateway, kind: str, ids: list[int], context: dict[str, str]) -> None:
+    """Remove objects; what cannot be removed is logged, for nothing that the user asked for depends on it."""
+    try:
+        conn.c.submit(Delete2(targetObjects={kind: ids}), loops=120, ctx=context).close(True)
+    except (omero.CmdError, omero.LockTimeout, omero.ServerError, Ice.Exception) as error:
+        logger.warning("%s %s could not be removed: %s", kind, ids, getattr(error, "message", None) or error)

@@ -1,0 +1,104 @@
+"""From what a person selected (Data_Type and IDs) to images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from omero.gateway import BlitzGateway, ImageWrapper
+from omero.sys import ParametersI
+
+from openhcs_core.omero.errors import OmeroError
+
+# One row per image: id of what was selected, then what its images are ordered by, then the image's id.
+_IMAGES_OF = {
+    "Image": "select i.id, i.id from Image i where i.id in (:ids)",
+    "Dataset": "select l.parent.id, l.child.id from DatasetImageLink l where l.parent.id in (:ids)",
+    "Well": "select w.id, index(s), s.image.id from Well w join w.wellSamples s where w.id in (:ids)",
+    "Plate": (
+        "select w.plate.id, w.row, w.column, index(s), s.image.id "
+        "from Well w join w.wellSamples s where w.plate.id in (:ids)"
+    ),
+}
+
+DATA_TYPES = tuple(_IMAGES_OF)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images that were selected.
+
+    Attributes
+    ----------
+    images : list of ImageWrapper
+        Each once: in the order of the ids; those of a dataset by id, of a plate and well by row, column, field.
+    missing : list of str
+        One statement for every selected object that gives no image.
+    notes : list of str
+        What else is worth saying.
+    """
+
+    images: list[ImageWrapper]
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def select_images(conn: BlitzGateway, data_type: str, ids: Sequence[int]) -> Selection:
+    """Images of the selected objects, as far as the user may see them, in all groups.
+
+    Parameters
+    ----------
+    conn : BlitzGateway
+        Reading in all groups.
+    data_type : {"Image", "Dataset", "Well", "Plate"}
+    ids : sequence of int
+        Of objects of that type.
+
+    Raises
+    ------
+    OmeroError
+        If `data_type` is none of these, or there are no ids.
+    """
+    if data_type not in DATA_TYPES:
+        raise OmeroError(f"Data_Type is '{data_type}'. Choose one of: {', '.join(DATA_TYPES)}.")
+    if not ids:
+        raise OmeroError(f"Nothing is selected: give the ids of one or more objects of type {data_type} as IDs.")
+    unique, repeated = _once(ids)
+    notes = []
+    if repeated:
+        notes.append(f"given more than once, used once: {_named(data_type, repeated)}")
+    visible = {row[0] for row in _rows(conn, f"select o.id from {data_type} o where o.id in (:ids)", unique)}
+    missing = [
+        f"{data_type}:{number} does not exist, or you may not see it" for number in unique if number not in visible
+    ]
+    members: dict[int, list[int]] = {number: [] for number in unique}
+    for row in sorted(_rows(conn, _IMAGES_OF[data_type], unique)):
+        members[row[0]].append(row[-1])
+    missing += [
+        f"{data_type}:{number} holds no images that you may see"
+        for number in unique
+        if number in visible and not members[number]
+    ]
+    wanted, shared = _once(image for number in unique for image in members[number])
+    if shared:
+        notes.append(f"in more than one selected {data_type.lower()}, used once: {_named('Image', shared)}")
+    images = {image.getId(): image for image in conn.getObjects("Image", wanted)} if wanted else {}
+    missing += [f"Image:{number} is not to be seen any more" for number in wanted if number not in images]
+    return Selection([images[number] for number in wanted if number in images], missing, notes)
+
+
+def _once(numbers: Iterable[int]) -> tuple[list[int], list[int]]:
+    """Numbers without repetition, in their order, and those that were repeated."""
+    counts = Counter(numbers)
+    return list(counts), [number for number, count in counts.items() if count > 1]
+
+
+def _rows(conn: BlitzGateway, query: str, ids: Iterable[int]) -> list[tuple[int, ...]]:
+    parameters = ParametersI().addLongs("ids", list(ids))
+    rows = conn.getQueryService().projection(query, parameters, conn.SERVICE_OPTS)
+    return [tuple(column.val for column in row) for row in rows]
+
+
+def _named(data_type: str, ids: Sequence[int]) -> str:
+    return ", ".join(f"{data_type}:{number}" for number in ids)

@@ -1,0 +1,106 @@
+"""The settings file: where it is searched, what it may hold, what is said when it holds something else."""
+
+from pathlib import Path
+
+import pytest
+
+from openhcs_core.settings import Settings, SettingsError, load_settings, read_settings, settings_files
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """An environment in which no settings of this machine are found."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OMERODIR", str(tmp_path / "omero"))
+    monkeypatch.delenv("OPENHCS_CONFIG", raising=False)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_without_a_file(monkeypatch, tmp_path):
+    monkeypatch.setattr("openhcs_core.settings.settings_files", lambda: [tmp_path / "none.toml"])
+    assert load_settings() == Settings()
+    assert Settings().export_dir is None
+    assert Settings().scratch.is_dir()
+
+
+def test_all_settings(tmp_path):
+    file = write(
+        tmp_path / "openhcs.toml",
+        'scratch = "/scratch"\nexport_dir = "/data/exports"\nthreads = 3\n[path_map]\n"/OMERO" = "/mnt/omero"\n',
+    )
+    assert read_settings(file) == Settings(
+        scratch=Path("/scratch"),
+        export_dir=Path("/data/exports"),
+        threads=3,
+        path_map={"/OMERO": Path("/mnt/omero")},
+        source=file,
+    )
+
+
+def test_the_first_file_counts(tmp_path, monkeypatch):
+    home = write(tmp_path / "home/.config/openhcs.toml", 'scratch = "/from_home"')
+    server = write(tmp_path / "omero/etc/openhcs.toml", 'scratch = "/from_server"')
+    assert load_settings().source == server
+    named = write(tmp_path / "named.toml", 'scratch = "/named"')
+    monkeypatch.setenv("OPENHCS_CONFIG", str(named))
+    assert load_settings().scratch == Path("/named")
+    assert settings_files() == [named, server, Path("/etc/openhcs.toml"), home]
+
+
+def test_a_named_file_must_exist(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENHCS_CONFIG", str(tmp_path / "missing.toml"))
+    with pytest.raises(SettingsError, match=r"missing\.toml, which is not a file"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('scrach = "/tmp"', "no setting 'scrach'. Did you mean 'scratch'?"),
+        ("colour = 1", "no setting 'colour'. Known settings: scratch, export_dir, threads, path_map."),
+        ('source = "/tmp"', "no setting 'source'"),
+        ("scratch = 5", "'scratch' must be the full path of a folder, beginning with '/', not 5"),
+        ('export_dir = "exports"', "'export_dir' must be the full path"),
+        ("threads = 0", "'threads' must be a whole number from 1, not 0"),
+        ("threads = true", "'threads' must be a whole number from 1, not True"),
+        ('threads = "4"', "'threads' must be a whole number"),
+        ('path_map = "/OMERO"', "'path_map' must be a table"),
+        ('[path_map]\n"OMERO" = "/mnt"', "'path_map' must be the full path"),
+        ('[path_map]\n"/OMERO" = 1', "'path_map./OMERO' must be the full path"),
+        ("scratch = ", "is not a TOML file"),
+        ("scratch = '\udcff'", "is not a TOML file"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_key(tmp_path, text, message):
+    file = tmp_path / "openhcs.toml"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SettingsError) as caught:
+        read_settings(file)
+    assert str(file) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_folder_is_no_settings_file(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/OMERO/ManagedRepository/a/b.tif", "/mnt/repository/a/b.tif"),
+        ("/OMERO/Pixels/1", "/mnt/omero/Pixels/1"),
+        ("/OMERO", "/mnt/omero"),
+        ("/OMERO2/a.tif", "/OMERO2/a.tif"),
+    ],
+)
+def test_the_longest_mapped_folder_counts(path, expected):
+    settings = Settings(
+        path_map={"/OMERO": Path("/mnt/omero"), "/OMERO/ManagedRepository/": Path("/mnt/repository")}
+    )
+    assert settings.local_path(path) == Path(expected)
