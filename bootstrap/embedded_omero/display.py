@@ -14,7 +14,7 @@ from . import errors
 from .imports.tiff import dtype_of
 from .pixeldata import open_pixels
 from .pixelreaders import Planes
-from .store import Record
+from .store import Quantity, Record
 
 if TYPE_CHECKING:
     from .context import Call
@@ -136,6 +136,12 @@ def settings_of(call: Call, pixels: Record, user: Record | None = None) -> Recor
     return found[-1] if found else None
 
 
+def settings_for(call: Call, pixels: Record) -> Record | None:
+    """With which RenderingDef the caller sees an image: their own, or the owner's where they could not make one."""
+    own = settings_of(call, pixels)
+    return own if own is not None or call.flags(pixels).annotate else settings_of(call, pixels, pixels.owner)
+
+
 def default_settings(call: Call, pixels: Record, *, from_plane: bool = True) -> Settings:
     """What an image looks like at first.
 
@@ -151,7 +157,7 @@ def default_settings(call: Call, pixels: Record, *, from_plane: bool = True) -> 
         stats = channel["statsInfo"]
         if stats is not None:
             low, high = stats["globalMin"], stats["globalMax"]
-        elif from_plane:
+        elif from_plane and dtype_of(pixels["pixelsType"]["value"]).kind != "c":
             planes = planes or open_pixels(call.core, pixels).planes
             plane = planes.plane(z, n, 0, len(planes.levels) - 1)
             low, high = float(plane.min()), float(plane.max())
@@ -164,26 +170,36 @@ def default_settings(call: Call, pixels: Record, *, from_plane: bool = True) -> 
 
 
 def _colors(channels: list[Record]) -> list[tuple[int, int, int, int]]:
-    """Colours as stored, else by emission wavelength, else red, green, blue in turn."""
-    found: list[tuple[int, ...]] = []
-    emissions = [_by_emission(c["logicalChannel"]) for c in channels]
+    """Colours as stored, else the usual ones."""
+    emissions = [c["logicalChannel"]["emissionWave"] for c in channels]
+    found = []
     for n, channel in enumerate(channels):
-        stored = [channel[name] for name in ("red", "green", "blue", "alpha")]
-        if None not in stored:
-            found.append(tuple(stored))
-        elif emissions[n] is not None:
-            found.append((*emissions[n], 255))
-        else:
-            found.append((*(WHITE if any(emissions) else (RED, GREEN, BLUE)[n % 3]), 255))
-    return found  # type: ignore[return-value]
+        stored = tuple(channel[name] for name in ("red", "green", "blue", "alpha"))
+        found.append(stored if None not in stored else (*usual_color(n, emissions), 255))
+    return found
 
 
-def _by_emission(logical: Record | None) -> tuple[int, int, int] | None:
-    wave = logical["emissionWave"] if logical is not None else None
+def usual_color(index: int, emissions: list[Quantity | None]) -> tuple[int, int, int]:
+    """Colour of a channel for which none is given: by emission wavelength, else red, green, blue in turn.
+
+    Parameters
+    ----------
+    index : int
+        Which channel.
+    emissions : list of Quantity or None
+        Emission wavelengths of all channels.
+    """
+    by_emission = [_by_emission(e) for e in emissions]
+    if by_emission[index] is not None:
+        return by_emission[index]
+    return WHITE if any(by_emission) else (RED, GREEN, BLUE)[index % 3]
+
+
+def _by_emission(wave: Quantity | None) -> tuple[int, int, int] | None:
     if wave is None or wave.unit != "NANOMETER":
         return None
     for color, low, high in ((BLUE, 400, 500), (GREEN, 501, 600), (RED, 601, 700)):
-        if low <= wave.value <= high:
+        if low <= int(wave.value) <= high:
             return color
     return None
 
@@ -223,7 +239,7 @@ def _quantize(settings: Settings, channel: ChannelSettings, plane: np.ndarray) -
     """Values between ``cd_start`` and ``cd_end``: the window, mapped by the family."""
     family = _FAMILIES[channel.family]
     low, high = (float(family(np.float64(v), channel.coefficient)) for v in (channel.start, channel.end))
-    values = family(np.clip(plane.astype(np.float64), channel.start, channel.end), channel.coefficient)
+    values = family(np.clip(np.real(plane).astype(np.float64), channel.start, channel.end), channel.coefficient)
     share = (values - low) / (high - low) if high > low else np.zeros(plane.shape)
     if channel.reverse:
         share = 1 - share

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import omero
 import omero.model
 
+from .accounts import USER
 from .store import Record
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _MOVABLE = (
     "Project", "Dataset", "Image", "Screen", "Plate", "Annotation", "OriginalFile", "Folder", "Roi", "Fileset",
     "Experiment", "Instrument", "Reagent",
 )  # fmt: skip
+
+# What a user's names are for those who may not learn them.
+NAMES, HIDDEN = ("omeName", "firstName", "lastName"), "<hidden>"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,14 @@ def group_readable(call: Call, group: Record, record: Record) -> bool:
     return group in call.leader_of or levels(group.permissions or "rw----")[1][0] == "r"
 
 
+def knows(call: Call, user: Record) -> bool:
+    """Whether the caller may learn the names of a user: administrators may, and who is in a group with that user."""
+    if call.is_admin or user is call.user:
+        return True
+    memberships = call.store.where("GroupExperimenterMap", child=user)
+    return any(m["parent"] in call.member_of and m["parent"].id != USER for m in memberships)
+
+
 def flags(call: Call, record: Record) -> Flags:
     """Rights of the caller on a record."""
     if record.group is None or record.owner is None:
@@ -97,8 +109,8 @@ def _global_flags(call: Call, record: Record) -> Flags:
     if call.is_admin and call.has_write_privileges:
         return Flags(True, True, True, True, True, True)
     if record.entity.name == "ExperimenterGroup":
-        return Flags(link=True, edit=record in call.leader_of, delete=record in call.leader_of,
-                     annotate=record in call.leader_of)  # fmt: skip
+        leads = record in call.leader_of
+        return Flags(link=True, edit=leads, delete=leads, annotate=leads or record is not call.group)
     return Flags(link=True, annotate=True)
 
 

@@ -27,6 +27,11 @@ def requires_pyramid(size_x: int, size_y: int, pixels_type: str) -> bool:
     return size_x * size_y > MAX_PLANE**2 and pixels_type not in ("float", "double")
 
 
+def new_digest():
+    """SHA-1 as it is used for pixels: to recognise them, not to protect them."""
+    return hashlib.sha1(usedforsecurity=False)
+
+
 class PixelData:
     """Pixels of one image.
 
@@ -49,7 +54,7 @@ class PixelData:
 
     def digest(self) -> bytes:
         """SHA-1 of all pixels, big-endian, in the order XYZCT."""
-        sha1 = hashlib.sha1(usedforsecurity=False)
+        sha1 = new_digest()
         planes = self.planes
         for t in range(planes.size_t):
             for c in range(planes.size_c):
@@ -76,8 +81,8 @@ def open_pixels(core: Core, pixels: Record) -> PixelData:
             written = (pixels["sha1"] or NOT_WRITTEN) != NOT_WRITTEN
         else:
             entries = core.store.collection(fileset, fileset.entity.fields["usedFiles"])
-            files = [core.repositories.path_of(e["originalFile"]) for e in entries]
-            path = files[0] if files else core.repositories.managed
+            # The first file describes the others.
+            path = core.repositories.path_of(entries[0]["originalFile"]) if entries else core.repositories.managed
         series = image["series"] or 0
     large = requires_pyramid(sizes[0], sizes[1], pixels_type)
     try:

@@ -183,6 +183,9 @@ class TiffPlanes(Planes):
         page = self._page(z, c, t, level)
         file = opened(self._name(z, c, t))
         sample = c % self.layout.samples
+        if (page.imagewidth, page.imagelength) != self.levels[level][:2]:
+            raise ImportFailed(f"Page {number} of {file.path} is {page.imagewidth} x {page.imagelength} pixels, "
+                               f"other planes are {self.levels[level].size_x} x {self.levels[level].size_y}.")  # fmt: skip
         try:
             if page.is_final and not page.is_tiled:
                 skip = number * page.nbytes if self.layout.contiguous else 0

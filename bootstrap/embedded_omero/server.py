@@ -13,8 +13,10 @@ from pathlib import Path
 
 import Ice
 
+from . import imports
 from .certificate import write_certificate
 from .core import Core
+from .imports import ImportResult
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +174,16 @@ class EmbeddedOmero:
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+
+    # -- images
+
+    def import_files(self, paths, **options) -> list[ImportResult]:
+        """Import TIFF, ImageJ and OME-TIFF files; options as of `embedded_omero.imports.import_files`."""
+        return imports.import_files(self.core, paths, **options)
+
+    def import_plate(self, wells, **options) -> ImportResult:
+        """Import single files as a plate; options as of `embedded_omero.imports.import_plate`."""
+        return imports.import_plate(self.core, wells, **options)
 
     def write_ready_file(self, path: str | os.PathLike) -> None:
         """Write how to log in as JSON, readable by the owner only, all at once."""

@@ -9,6 +9,7 @@ import omero.model
 import omero.model.enums
 from omero.rtypes import rbool, rdouble, rfloat, rint, rlong, rstring, rtime
 
+from . import permissions
 from .metamodel import Field
 from .store import Quantity, Record
 
@@ -108,6 +109,8 @@ class Graph:
             else:
                 state["_" + f.name] = values[f.name]
         state["_details"] = self._details(record)
+        if record.entity.name == "Experimenter" and not permissions.knows(self.call, record):
+            state.update({f"_{n}": rstring(permissions.HIDDEN) for n in permissions.NAMES}, _email=None, _institution=None)
 
     def _collection(self, state: dict[str, Any], record: Record, f: Field) -> None:
         elements = self.loaded.collections.get((record, f.name))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 
 import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5p, h5s, h5t
+from h5py._objects import phil
 
 from openhcs_core.imaris.compression import Codec
 from openhcs_core.imaris.datasetinfo import number_text
@@ -35,8 +35,9 @@ def channel_path(level: int, t: int, c: int) -> str:
 class ImsFile:
     """An Imaris file open for writing.
 
-    HDF5 is not used from two threads at once: every method takes the same lock. Every method raises
-    ImsWriteError if the disk refused something.
+    Every method may be called from any thread: all take h5py's own lock. (h5py itself forgets it for the
+    writing of chunks in some versions, and a file object lets other threads run in the middle of that.)
+    Those that write raise ImsWriteError if the disk refused something.
 
     Parameters
     ----------
@@ -46,7 +47,6 @@ class ImsFile:
 
     def __init__(self, part: PartFile) -> None:
         self._part = part
-        self._lock = threading.Lock()
         # Readers in Java refuse the newest HDF5 structures.
         self._file = h5py.File(part.path, "w", libver=("earliest", "v108"), driver="fileobj", fileobj=part)
         self._create_groups = h5p.create(h5p.LINK_CREATE)
@@ -59,7 +59,7 @@ class ImsFile:
 
     def create_data(self, path: str, level: Level, dtype: np.dtype, codec: Codec) -> h5d.DatasetID:
         """Make the group of a channel with its empty, chunked ``Data``."""
-        with self._lock:
+        with phil:
             group = h5g.create(self._file.id, path.encode(), lcpl=self._create_groups)
             for axis, size in zip("ZYX", level.shape, strict=True):
                 _write_text(group, f"ImageSize{axis}", str(size))
@@ -76,13 +76,13 @@ class ImsFile:
 
     def write_chunk(self, data: h5d.DatasetID, start: tuple[int, int, int], encoded: bytes | np.ndarray) -> None:
         """Store an encoded chunk whose first voxel is `start` (z, y, x)."""
-        with self._lock:
+        with phil:
             data.write_direct_chunk(start, encoded)
         self._part.check()
 
     def write_histogram(self, path: str, histogram: HistogramResult) -> None:
         """Store the histogram of one channel."""
-        with self._lock:
+        with phil:
             group = h5g.open(self._file.id, path.encode())
             for suffix, bins in (("", histogram.bins), ("1024", histogram.fine_bins)):
                 if bins is None:
@@ -93,7 +93,7 @@ class ImsFile:
 
     def write_sections(self, sections: Mapping[str, Mapping[str, str]]) -> None:
         """Store the parameters under ``DataSetInfo``."""
-        with self._lock:
+        with phil:
             parent = h5g.create(self._file.id, b"DataSetInfo")
             for title, entries in sections.items():
                 group = h5g.create(parent, _encoded_name(title))
@@ -102,13 +102,13 @@ class ImsFile:
 
     def write_thumbnail(self, rgba: np.ndarray) -> None:
         """Store the thumbnail, (y, x, 4) uint8."""
-        with self._lock:
+        with phil:
             group = h5g.create(self._file.id, b"Thumbnail")
             _write_array(group, "Data", np.ascontiguousarray(rgba, np.uint8).reshape(rgba.shape[0], -1))
 
     def close(self) -> None:
         """Close the file; what HDF5 still holds back is written now."""
-        with self._lock:
+        with phil:
             self._file.close()
         self._part.check()
 

@@ -32,9 +32,7 @@ def test_any_subset_of_axes(kept, tmp_path):
 
 
 def test_arrays_that_are_not_in_memory(tmp_path):
-    stored = zarr.create_array({}, shape=IMAGE.shape, dtype=IMAGE.dtype, chunks=(1, 1, 2, 3, 6))
-    stored[:] = IMAGE
-    write_ims(stored, tmp_path / "zarr.ims")
+    write_ims(zarr.array(IMAGE, chunks=(1, 1, 2, 3, 6)), tmp_path / "zarr.ims")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         write_ims(file.create_dataset("image", data=IMAGE), tmp_path / "h5py.ims")
     np.save(tmp_path / "a.npy", IMAGE)

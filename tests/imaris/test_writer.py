@@ -1,5 +1,6 @@
 import itertools
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -247,3 +248,15 @@ def test_senseless_images_are_refused(name, shape, message, tmp_path):
     with pytest.raises(ImsError, match=message):
         ImsWriter(tmp_path / name, shape, "u1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_writers_and_readers_of_hdf5_in_one_process(tmp_path, small_blocks):
+    image = noise((2, 2, 20, 60, 60), "uint16")
+    with h5py.File(tmp_path / "source.h5", "w") as file:
+        file.create_dataset("image", data=image, chunks=(1, 1, 3, 7, 60), compression="gzip")
+    with h5py.File(tmp_path / "source.h5") as file, ThreadPoolExecutor(4) as pool:
+        paths = [tmp_path / f"{number}.ims" for number in range(8)]
+        said = list(pool.map(lambda path: write_ims(file["image"], path), paths))
+    assert len({tuple(lines) for lines in said}) == 1
+    for path in paths:
+        assert check_ims(path, source=image) == []

@@ -26,10 +26,10 @@ def _owns(call: Call, record: Record) -> bool:
 
 
 def _joins(call: Call, private: bool, record: Record, because: Record) -> bool:
-    if record.group is None or record.entity.root.name == "Roi":
-        return record.group is not None
-    if record.owner is because.owner:
-        return record.entity.name not in ("FileAnnotation", "TagAnnotation") or ends(because.entity) is None
+    if record.group is None or ends(because.entity) is not None:
+        return False
+    if record.owner is because.owner or record.entity.name == "Roi":
+        return True
     return not private and (_owns(call, record) or call.flags(record).delete)
 
 

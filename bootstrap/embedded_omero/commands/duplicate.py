@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import omero
@@ -59,22 +60,25 @@ def duplicate(call: Call, request: omero.cmd.Duplicate) -> omero.cmd.DuplicateRe
     targets = resolve(call, request, MORE_TARGETS, call.visible)
     selection = Selection(call, targets, joins, request.childOptions, backwards=False, sharing=_WHOLE)
     selection.check_filesets("duplicate", "without {} also")
-    chosen = [r for r in selection if _is_copied(call, selection, types, r)]
+    chosen: dict[Record, None] = {}
+    for record in selection:  # what brought a record in comes before it
+        because = selection.because.get(record)
+        if because is None or (because in chosen and _is_copied(selection, types, record, because)):
+            chosen[record] = None
     if request.dryRun:
         return omero.cmd.DuplicateResponse(by_class(chosen))
     return omero.cmd.DuplicateResponse(by_class(_copy(call, chosen, types)))
 
 
-def _is_copied(call: Call, selection: Selection, types: _Types, record: Record) -> bool:
-    if record not in selection.targets and types.of(record.entity) != "duplicate":
+def _is_copied(selection: Selection, types: _Types, record: Record, because: Record) -> bool:
+    if types.of(record.entity) != "duplicate" or (
+        record.entity.name in _OWNERS_ONLY and record.owner is not because.owner
+    ):
         return False
-    if record.entity.name in _OWNERS_ONLY:
-        return record in selection.targets or record.owner is selection.because[record].owner
-    link = ends(record.entity)
-    return link is None or all(record[e] in selection or types.of(record[e].entity) != "ignore" for e in link)
+    return all(record[e] in selection or types.of(record[e].entity) != "ignore" for e in ends(record.entity) or ())
 
 
-def _copy(call: Call, originals: list[Record], types: _Types) -> list[Record]:
+def _copy(call: Call, originals: Iterable[Record], types: _Types) -> list[Record]:
     originals = sorted(originals, key=lambda r: (r.entity.name, r.id))  # lists stay in their order
     copies: dict[Record, Record] = {}
     for record in originals:

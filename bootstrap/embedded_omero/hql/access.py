@@ -34,7 +34,7 @@ def candidates(engine: Engine, root: Source, filters: list[Expr], later: frozens
     """
     best: tuple[int, Candidates] | None = None
     if engine.use_indexes:
-        for equality in (e for f in filters for e in f.equalities if True):
+        for equality in (e for f in filters for e in f.equalities if not e.slots & later):
             hops = _hops(equality.access.source, root)
             if hops is None:
                 continue

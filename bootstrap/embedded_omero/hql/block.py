@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from . import nodes
 from .checks import check_distinct_order, check_fetches, check_grouping
 from .compiler import Compiler
-from .expr import Env, Expr, Getter, comparable, key_of, of_source
+from .errors import HqlSemanticError
+from .expr import Env, Expr, Getter, comparable, constant, key_of, of_source
 from .loops import loops
 from .operators import failure
 from .scope import Scope
@@ -91,7 +92,13 @@ class Block:
                 self.scope.add_root(element.entity, element.alias)
                 continue
             source = self.scope.add_join(element.path.parts, element.alias, element.left, element.fetch)
-            source.conditions += [self._in("from", c) for c in _conjuncts(element.condition)]
+            count = len(self.scope.sources)
+            for condition in _conjuncts(element.condition):
+                # Recorded: what a parameter of a WITH clause is compared with never equals it.
+                fails = nodes.has_param(condition)
+                source.conditions.append(constant(BOOL, False) if fails else self._in("from", condition))
+            if len(self.scope.sources) > count:
+                raise HqlSemanticError("with clause can only reference columns in the driving table")
 
     def _all_sources(self) -> list[Expr]:
         """Without a SELECT clause everything which is named in the FROM clause."""

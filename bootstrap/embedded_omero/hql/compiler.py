@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..permissions import HIDDEN, NAMES, knows
 from . import nodes
 from .errors import HqlSemanticError
 from .expr import Env, Expr, Getter, comparable, condition, constant, of_source, slots_of
@@ -118,11 +119,23 @@ class Compiler:
             found = self.scope.resolve(node.parts, joined=True)
             if found is not None:
                 self.used |= found.slots
-                return found
+                return self._discreet(found)
         expr = self.compile(node)
         if isinstance(node, nodes.Literal) and node.kind in ("bool", "null"):  # recorded: of no known type
             expr.type = UNKNOWN
         return expr
+
+    def _discreet(self, expr: Expr) -> Expr:
+        """Names of users only as far as the caller may know them."""
+        access = expr.access
+        if access is None or access.name not in NAMES or access.source.entity.name != "Experimenter":
+            return expr
+        slot, get, call = access.source.slot, expr.get, self.engine.call
+
+        def known(env: Env) -> Any:
+            return get(env) if env[slot] is None or knows(call, env[slot]) else HIDDEN
+
+        return Expr(expr.type, known, expr.slots, access)
 
     # -- names
 

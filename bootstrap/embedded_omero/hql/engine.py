@@ -29,6 +29,7 @@ class Engine:
     """
 
     def __init__(self, call: Call, params: Params, use_indexes: bool = True) -> None:
+        self.call = call
         self.store = call.store
         self.visible = call.visible
         self.params = params

@@ -159,6 +159,11 @@ class Query:
     order: tuple[Order, ...] = ()
 
 
+def has_param(node: Node) -> bool:
+    """Whether there is a parameter anywhere in an expression."""
+    return isinstance(node, Param) or any(map(has_param, children(node)))
+
+
 def children(node: object) -> tuple[Node, ...]:
     """The expressions directly below an expression; not those inside of subqueries."""
     match node:

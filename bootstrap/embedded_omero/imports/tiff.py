@@ -144,24 +144,24 @@ def _of_tiff(path: Path, tiff: tifffile.TiffFile) -> Structure:
 def _ome(path: Path, document: omexml.Document, tiff: tifffile.TiffFile | None) -> Structure:
     if not document.images:
         raise ImportFailed(f"The OME-XML of {path} describes no image.")
+    numbers: dict[str | None, int] = {None: 0, path.name: 0}
     files = [path]
 
     def number(name: str | None) -> int:
-        if name is None:
-            if tiff is None:
-                raise ImportFailed(f"{path} does not say in which file a plane is (TiffData without FileName).")
-            return 0
-        other = _sibling(path, name)
-        if other not in files:
-            files.append(other)
-        return files.index(other)
+        if name is None and tiff is None:
+            raise ImportFailed(f"{path} does not say in which file a plane is (TiffData without FileName).")
+        if name not in numbers:
+            numbers[name] = len(files)
+            files.append(_sibling(path, name or ""))
+        return numbers[name]
 
     layouts = [_ome_layout(image, number, lambda: len(tiff.pages) if tiff else 1) for image in document.images]
+    everything = tuple(files)
     return Structure(
         "OMETiff",
         files,
         [
-            Series(image, Layout(tuple(files), file, page, samples, dtype_of(image.type), *image.sizes[:2]))
+            Series(image, Layout(everything, file, page, samples, dtype_of(image.type), *image.sizes[:2]))
             for image, (file, page, samples) in zip(document.images, layouts, strict=True)
         ],
         document.plates,

@@ -136,6 +136,10 @@ class ProcessorPool:
 
     # -- running processes
 
+    def running(self) -> list[ScriptProcess]:
+        """Scripts which have not ended yet."""
+        return list(self._processes)
+
     def watch(self, process: ScriptProcess) -> None:
         """Notice the end of a process although nobody asks."""
         with self.core.store.lock:
@@ -150,7 +154,7 @@ class ProcessorPool:
                 if process.check():
                     self._processes.remove(process)
 
-    def kill_all(self, seconds: float = 5) -> None:
+    def kill_all(self, seconds: float = 10) -> None:
         """End every script, at the end of the server."""
         self._closed.set()
         for process in list(self._processes):

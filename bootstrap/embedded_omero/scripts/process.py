@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..sessions import Client, Session
 
 log = logging.getLogger(__name__)
+TERM_SECONDS = 6  # between SIGTERM and SIGKILL, as omero-py's processor has it
 
 
 class ScriptProcess:
@@ -47,7 +48,7 @@ class ScriptProcess:
         self._code: int | None = None
         self._results: dict[str, Any] | None = None
         self._collected = False
-        self._detached = False
+        self._detached = self._ending = False
         self._lock = threading.RLock()
         client.session.processes.append(self)
 
@@ -130,7 +131,7 @@ class ScriptProcess:
                 return False
             if code is None:
                 if self.session.expired():  # its calls fail from now on; a server kills it within a minute
-                    self._signal("kill")
+                    self.end()
                 return False
             self._code = code.val
             with self.core.store.lock:
@@ -162,15 +163,26 @@ class ScriptProcess:
             return False
 
     def end(self) -> None:
-        """Kill what still runs."""
-        if not self.check():
-            self._signal("cancel")
-            self._signal("kill")
+        """Stop what still runs, politely first; does not wait."""
+        with self._lock:
+            if self._ending or self._code is not None:
+                return
+            self._ending = True
+        threading.Thread(target=self._end, name=f"end job {self.job.id}", daemon=True).start()
+
+    def _end(self) -> None:
+        self._signal("cancel")
+        limit = time.monotonic() + TERM_SECONDS
+        while not self.check():
+            if time.monotonic() > limit:
+                self._signal("kill")
+                return
+            time.sleep(0.05)
 
     def session_closed(self) -> None:
         """The session which launched the script has ended."""
         if not self._detached:
-            threading.Thread(target=self.end, name=f"end job {self.job.id}", daemon=True).start()
+            self.end()
 
     def _leave(self) -> None:
         if self in self.client.session.processes:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import logging
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import slices  # noqa: F401, I001  (sets omero-py's temporary folder)
 import omero
 import omero.clients
 import omero.processor
@@ -21,18 +17,6 @@ if TYPE_CHECKING:
     from ..server import EmbeddedOmero
 
 log = logging.getLogger(__name__)
-
-
-@functools.lru_cache(maxsize=1)
-def _omero_tmpdir() -> str:
-    """Temporary folder for omero-py, which creates it once per Python process."""
-    given = os.environ.get("OMERO_TMPDIR")
-    if given:
-        return given
-    folder = tempfile.mkdtemp(prefix="omero-tmp-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["OMERO_TMPDIR"] = folder
-    return folder
 
 
 class LocalProcessor:
@@ -46,7 +30,6 @@ class LocalProcessor:
     """
 
     def __init__(self, server: EmbeddedOmero, folder: Path) -> None:
-        _omero_tmpdir()
         home = folder / "processor"
         (home / "lib" / "server").mkdir(parents=True, exist_ok=True)
         (home / "etc").mkdir(exist_ok=True)

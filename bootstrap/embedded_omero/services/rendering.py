@@ -65,10 +65,7 @@ class RenderingEngine(Pyramid):
         Who could not save settings for the image sees it with those of its owner.
         """
         with call.store.lock:
-            pixels = self._with_pixels()
-            rdef = display.settings_of(call, pixels)
-            if rdef is None and not call.flags(pixels).annotate:
-                rdef = display.settings_of(call, pixels, pixels.owner)
+            rdef = display.settings_for(call, self._with_pixels())
             if rdef is None:
                 return False
             self._take(call, rdef)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+import omero
 from omero.rtypes import unwrap
 
 from .. import display, errors
@@ -43,7 +45,7 @@ class ThumbnailStore(StatefulService):
                     f"Error retrieving Pixels id:{pixelsId}. Pixels set does not exist or the user id:{call.user.id} "
                     "has insufficient permissions to retrieve it."
                 )
-            self._pixels, self._rdef = pixels, _settings(call, pixels)
+            self._pixels, self._rdef = pixels, display.settings_for(call, pixels)
             return self._rdef is not None
 
     def setRenderingDefId(self, call: Call, renderingDefId: int) -> None:
@@ -109,10 +111,11 @@ class ThumbnailStore(StatefulService):
         for pixels_id in pixels_ids:
             with call.store.lock:
                 pixels = call.store.get("Pixels", pixels_id)
-                rdef = _settings(call, pixels) if pixels is not None and call.visible(pixels) else None
+                rdef = display.settings_for(call, pixels) if pixels is not None and call.visible(pixels) else None
             if pixels is None or not call.visible(pixels):
                 continue
-            found[pixels_id] = _render(call, pixels, rdef, size_of(pixels))
+            with contextlib.suppress(omero.ResourceError):  # which opening it has logged
+                found[pixels_id] = _render(call, pixels, rdef, size_of(pixels))
         return found
 
     def createThumbnail(self, call: Call, sizeX, sizeY) -> None:
@@ -163,14 +166,6 @@ class ThumbnailStore(StatefulService):
         if not (0 <= z < pixels["sizeZ"] and 0 <= t < pixels["sizeT"]):
             raise errors.api_usage(f"Z {z} or T {t} is outside the image.")
         return _render(call, pixels, self._with_settings(), size, z, t)
-
-
-def _settings(call: Call, pixels: Record) -> Record | None:
-    """Settings of the caller, else of the owner where the caller could not make any."""
-    rdef = display.settings_of(call, pixels)
-    if rdef is None and not call.flags(pixels).annotate:
-        rdef = display.settings_of(call, pixels, pixels.owner)
-    return rdef
 
 
 def _kept(call: Call, pixels: Record) -> list[Record]:

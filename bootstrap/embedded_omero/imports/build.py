@@ -1,0 +1,399 @@
+"""What an import leaves behind: files in the managed repository and the records which describe them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import omero
+import omero_version
+import tifffile
+
+from .. import display, pixeldata
+from ..pixelreaders import Planes, wire
+from ..services.job import new_job
+from ..services.raw_file import checksum
+from ..services.repository import make_directories
+from ..store import Record, now_ms
+from . import omexml
+from .errors import ImportFailed
+from .tiff import Series, Structure
+
+if TYPE_CHECKING:
+    from ..context import Call
+
+log = logging.getLogger(__name__)
+HASHER = "SHA1-160"
+TRANSFER_NAMESPACE = "openmicroscopy.org/omero/import/fileTransfer"
+SYMLINK_TRANSFER = "ome.formats.importer.transfers.SymlinkFileTransfer"
+THUMBNAIL = 96
+_NAME_LENGTH = 255
+_LATER_JOBS = ("MetadataImportJob", "PixelDataJob", "ThumbnailGenerationJob", "IndexingJob")
+
+
+# -- files
+
+
+@dataclass
+class Placement:
+    """Files in the managed repository.
+
+    Attributes
+    ----------
+    prefix : str
+        Folder of the import, relative to the repository, with a slash at the end.
+    folder : Path
+    files : list of Path
+        Where the files are now; the first is the one that describes the others.
+    sources : list of Path
+        Where they came from.
+    log : Path
+        The import's log file.
+    """
+
+    prefix: str
+    folder: Path
+    files: list[Path]
+    sources: list[Path]
+    log: Path
+
+    def remove(self) -> None:
+        """Take everything away again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.log.unlink(missing_ok=True)
+        for folder in list(self.folder.parents)[: self.prefix.count("/") - 1]:
+            try:
+                folder.rmdir()
+            except OSError:
+                break  # others have files there
+
+
+def place(call: Call, sources: Sequence[Path], transfer: str, generated: dict[Path, str] | None = None) -> Placement:
+    """Copy files into a folder of their own in the managed repository, or link them there.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files which lie in one folder or below; those in ``generated`` are written instead of copied.
+    transfer : {"copy", "ln_s"}
+    generated : dict of Path to str, optional
+
+    Raises
+    ------
+    ImportFailed
+        If a file cannot be read or the repository cannot be written; nothing is left then.
+    """
+    base = Path(os.path.commonpath([str(p.parent) for p in sources]))
+    placed = _folder(call)
+    try:
+        for source in sources:
+            target = placed.folder / source.relative_to(base)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if generated and source in generated:
+                target.write_text(generated[source], encoding="utf-8")
+            elif transfer == "ln_s":
+                target.symlink_to(source)
+            else:
+                shutil.copyfile(source, target)
+            placed.files.append(target)
+            placed.sources.append(source)
+        placed.log.touch()
+    except OSError as exc:
+        placed.remove()
+        raise ImportFailed(f"Cannot put {exc.filename or source} into the managed repository: {exc.strerror}.") from exc
+    return placed
+
+
+def _folder(call: Call) -> Placement:
+    """A folder which no other import has: <user>_<id>/<year>-<month>/<day>/<time>/."""
+    user = call.user["omeName"].replace("/", "_")
+    moment = datetime.now()
+    while True:
+        time = f"{moment:%H-%M-%S}.{moment.microsecond // 1000:03d}"
+        prefix = f"{user}_{call.user.id}/{moment:%Y-%m}/{moment:%d}/{time}/"
+        folder = call.core.repositories.managed / prefix
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            moment += timedelta(milliseconds=1)
+            continue
+        except OSError as exc:
+            raise ImportFailed(f"Cannot write into the managed repository: {exc}.") from exc
+        return Placement(prefix, folder, [], [], folder.with_name(time + ".log"))
+
+
+# -- measuring
+
+
+@dataclass
+class Measured:
+    """Limits of each channel (None: unknown) and SHA-1 of an image."""
+
+    limits: list[tuple[float, float] | None]
+    sha1: str
+
+
+def measure(planes: Planes, pixels_type: str) -> Measured:
+    """Read all pixels of an image once; large ones with resolutions of their own are not read."""
+    large = pixeldata.requires_pyramid(planes.size_x, planes.size_y, pixels_type)
+    if large and len(planes.levels) > 1:
+        planes.plane(0, 0, 0, len(planes.levels) - 1)  # at least the smallest can be read
+        return Measured([None] * planes.size_c, pixeldata.NOT_WRITTEN)
+    sha1 = pixeldata.new_digest()
+    limits: list[tuple[float, float] | None] = [None] * planes.size_c
+    for t in range(planes.size_t):
+        for c in range(planes.size_c):
+            for band in planes.bands(c, t):
+                sha1.update(wire(band))
+                limits[c] = _wider(limits[c], band)
+    return Measured(limits, pixeldata.NOT_WRITTEN if large else sha1.hexdigest())
+
+
+def _wider(limits: tuple[float, float] | None, band: np.ndarray) -> tuple[float, float] | None:
+    if band.dtype.kind == "c":
+        return None  # complex numbers have no order
+    if band.dtype.kind == "f":
+        band = band[np.isfinite(band)]
+    if not band.size:
+        return limits
+    low, high = float(band.min()), float(band.max())
+    return (low, high) if limits is None else (min(low, limits[0]), max(high, limits[1]))
+
+
+# -- records
+
+
+class Builder:
+    """Makes the records of one import. Whatever can fail has been tried before.
+
+    Parameters
+    ----------
+    call : Call
+        Of the user who imports, in the group which gets the images.
+    structure : Structure
+        Of the files where they are now.
+    placed : Placement
+    measured : list of Measured
+        One for each series.
+    name, description : str or None
+        Replace those of the file.
+    """
+
+    def __init__(self, call: Call, structure: Structure, placed: Placement, measured: list[Measured], name: str | None,
+                 description: str | None) -> None:  # fmt: skip
+        self.call, self.structure, self.placed, self.measured = call, structure, placed, measured
+        self.name, self.description = name or placed.files[0].name, description
+        self.named = name is not None
+        self.format = call.enum("Format", structure.format)
+        self.monochrome = call.enum("PhotometricInterpretation", "Monochrome")
+
+    def build(self, transfer: str) -> tuple[Record, list[Record], list[Record]]:
+        """Make everything; answers fileset, images and plates."""
+        self.fileset = self.call.add("Fileset", {"templatePrefix": self.placed.prefix})
+        make_directories(self.call, self._repo, self.placed.prefix.strip("/").split("/"))
+        self._jobs()
+        for file, source in zip(self.placed.files, self.placed.sources, strict=True):
+            self._entry(file, source)
+        if transfer == "ln_s":
+            note = self.call.add("CommentAnnotation", {"ns": TRANSFER_NAMESPACE, "textValue": SYMLINK_TRANSFER})
+            self.call.add("FilesetAnnotationLink", {"parent": self.fileset, "child": note})
+        images = [self._image(n, series) for n, series in enumerate(self.structure.series)]
+        by_id = {s.image.id: image for s, image in zip(self.structure.series, images, strict=True)}
+        return self.fileset, images, [self._plate(p, by_id) for p in self.structure.plates]
+
+    @property
+    def _repo(self) -> str:
+        return self.call.core.repositories.managed_uuid
+
+    def add(self, entity: str, values: dict[str, Any]) -> Record:
+        """A record; values of enumerations are given by name, and left out if the model does not know them."""
+        fields = self.call.store.model[entity].fields
+        found = {}
+        for name, value in values.items():
+            f = fields[name]
+            if f.kind == "ref" and isinstance(value, str):
+                value = self.call.store.find(f.type, value=value) or self.call.store.find(f.type, value="Other")
+                if value is None:
+                    log.warning("%s: %s of the file is no %s of OMERO", self.placed.files[0], values[name], f.type)
+            if value is not None:
+                found[name] = value
+        return self.call.add(entity, found)
+
+    def _entry(self, file: Path, source: Path) -> None:
+        folder = file.parent.relative_to(self.placed.folder)
+        parts = self.placed.prefix.strip("/").split("/") + list(folder.parts)
+        if folder.parts:
+            make_directories(self.call, self._repo, parts)
+        status = file.stat()
+        row = self.add(
+            "OriginalFile",
+            {
+                "name": file.name, "path": "/".join(parts) + "/", "repo": self._repo, "size": status.st_size,
+                "hash": checksum(file, HASHER), "hasher": HASHER, "ctime": now_ms(), "mtime": int(status.st_mtime * 1000),
+            },
+        )  # fmt: skip
+        self.add("FilesetEntry", {"fileset": self.fileset, "originalFile": row, "clientPath": str(source).lstrip("/")})
+
+    def _jobs(self) -> None:
+        """The steps of an import as a server notes them; after the upload nothing is ever done with them."""
+        upload = self._job("UploadJob")
+        versions = self._versions()
+        store = self.call.store
+        store.set(upload, "versionInfo", [("bioformats.reader", self.structure.format), *versions])
+        store.set(upload, "status", self.call.enum("JobStatus", "Finished"))
+        store.set(upload, "message", "Finished")
+        store.set(upload, "finished", now_ms())
+        log_file = self.placed.log
+        path = self.placed.prefix.rstrip("/").rpartition("/")[0] + "/"
+        row = self.add("OriginalFile", {"name": log_file.name, "path": path, "repo": self._repo, "size": 0,
+                                        "mimetype": "application/omero-log-file"})  # fmt: skip
+        self.add("JobOriginalFileLink", {"parent": upload, "child": row})
+        for entity in _LATER_JOBS:
+            job = self._job(entity)
+            if entity == "MetadataImportJob":
+                store.set(job, "versionInfo", versions)
+
+    def _job(self, entity: str) -> Record:
+        job = new_job(self.call, entity)
+        self.add("FilesetJobLink", {"parent": self.fileset, "child": job})
+        return job
+
+    @staticmethod
+    def _versions() -> list[tuple[str, str]]:
+        return [
+            ("bioformats.version", f"tifffile {tifffile.__version__}"),
+            ("client.language.name", "Python"),
+            ("client.language.vendor", platform.python_implementation()),
+            ("client.language.version", platform.python_version()),
+            ("locale", os.environ.get("LANG", "C")),
+            ("omero.version", omero_version.omero_version),
+            ("os.architecture", platform.machine()),
+            ("os.name", platform.system()),
+            ("os.version", platform.release()),
+        ]
+
+    # -- images
+
+    def _image(self, number: int, series: Series) -> Record:
+        said = series.image
+        values = {"description": "", **said.values, "series": number, "format": self.format, "fileset": self.fileset}
+        if self.description is not None:
+            values["description"] = self.description
+        values["name"] = self._image_name(number, said)
+        if said.stage_label is not None:
+            values["stageLabel"] = self.add("StageLabel", {"name": "", **said.stage_label})
+        if said.environment is not None:
+            values["imagingEnvironment"] = self.add("ImagingEnvironment", said.environment)
+        image = self.add("Image", values)
+        pixels = self._pixels(image, series, self.measured[number])
+        for plane in said.planes:
+            self.add("PlaneInfo", {"pixels": pixels, **plane})
+        settings = display.default_settings(self.call, pixels, from_plane=False)
+        settings.save(self.call, pixels)
+        size = display.thumbnail_size(said.sizes[0], said.sizes[1], THUMBNAIL)
+        self.add("Thumbnail", {"pixels": pixels, "mimeType": "image/jpeg", "sizeX": size[0], "sizeY": size[1]})
+        return image
+
+    def _image_name(self, number: int, said: omexml.Image) -> str:
+        """Recorded: one image has the name of its file, of several each adds its own name."""
+        if len(self.structure.series) == 1:
+            return self.name[:_NAME_LENGTH]
+        return f"{self.name} [{said.name or number}]"[:_NAME_LENGTH]
+
+    def _pixels(self, image: Record, series: Series, measured: Measured) -> Record:
+        said = series.image
+        sizes = dict(zip(("sizeX", "sizeY", "sizeZ", "sizeC", "sizeT"), said.sizes, strict=True))
+        bits = said.pixels.get("significantBits") or self._bits(said.type)
+        pixels = self.add(
+            "Pixels",
+            {
+                **said.pixels, **sizes, "image": image, "pixelsType": said.type, "dimensionOrder": "XYZCT",
+                "significantBits": bits, "sha1": measured.sha1,
+            },
+        )  # fmt: skip
+        # An RGB channel of OME-XML stands for three channels.
+        channels = [c for c in said.channels for _ in range(c.samples)]
+        channels += [omexml.Channel()] * (said.sizes[3] - len(channels))
+        for number, channel in enumerate(channels[: said.sizes[3]]):
+            self._channel(pixels, number, channel, channels, measured.limits[number])
+        return pixels
+
+    def _bits(self, pixels_type: str) -> int:
+        return self.call.enum("PixelsType", pixels_type)["bitSize"]
+
+    def _channel(self, pixels: Record, number: int, channel: omexml.Channel, channels: list, limits) -> None:
+        logical = {**channel.values, "samplesPerPixel": 1, "photometricInterpretation": self.monochrome}
+        color = channel.color if channel.samples == 1 else None
+        if color is None:
+            emissions = [c.values.get("emissionWave") for c in channels]
+            plain = len(channels) == 1 and emissions == [None]
+            color = display.GREY if plain else display.usual_color(number, emissions)
+        values = {"pixels": pixels, "logicalChannel": self.add("LogicalChannel", logical), "alpha": 255}
+        values.update(zip(("red", "green", "blue"), color, strict=True))
+        if limits is not None:
+            values["statsInfo"] = self.add("StatsInfo", {"globalMin": limits[0], "globalMax": limits[1]})
+        self.add("Channel", values)
+
+    # -- plates
+
+    def _plate(self, said: omexml.Plate, images: dict[str, Record]) -> Record:
+        rows = max((w.values.get("row", 0) for w in said.wells), default=-1) + 1
+        columns = max((w.values.get("column", 0) for w in said.wells), default=-1) + 1
+        values = {"rows": rows, "columns": columns, "name": self.name, **said.values}
+        if self.named:
+            values["name"] = self.name
+        if self.description is not None:
+            values["description"] = self.description
+        plate = self.add("Plate", values)
+        acquisition_of = {}
+        for acquisition in said.acquisitions:
+            record = self.add("PlateAcquisition", {**acquisition.values, "plate": plate})
+            acquisition_of.update(dict.fromkeys(acquisition.samples, record))
+        for well in said.wells:
+            record = self.add("Well", {**well.values, "plate": plate})
+            for sample in well.samples:
+                image = images.get(sample.image or "")
+                if image is None:
+                    continue  # a field of view which was planned but never taken
+                self.add("WellSample", {**sample.values, "well": record, "image": image,
+                                        "plateAcquisition": acquisition_of.get(sample.id)})  # fmt: skip
+        return plate
+
+
+def import_placed(
+    call: Call, placed: Placement, *, transfer: str, name: str | None, description: str | None
+) -> tuple[Record, list[Record], list[Record]]:
+    """Read files where they are now, and make their records.
+
+    Raises
+    ------
+    ImportFailed
+        If anything about the files is wrong; they are gone then.
+    """
+    try:
+        structure = pixeldata.structure(placed.files[0])
+        measured = []
+        for number, series in enumerate(structure.series):
+            planes = pixeldata.imported_planes(placed.files[0], number)
+            if (planes.size_z, planes.size_c, planes.size_t) != series.image.sizes[2:]:
+                raise ImportFailed(f"{placed.sources[0]}: the planes do not fit the sizes of image {series.image.id!r}.")
+            measured.append(measure(planes, series.image.type))
+    except (OSError, ImportFailed) as exc:
+        placed.remove()
+        # The user knows the file by its own path.
+        text = str(exc).replace(f"{placed.folder}/", f"{placed.sources[0].parent}/")
+        raise ImportFailed(text) from exc
+    with call.store.lock:
+        try:
+            return Builder(call, structure, placed, measured, name, description).build(transfer)
+        except omero.ServerError as exc:
+            placed.remove()
+            raise ImportFailed(f"{placed.sources[0]}: {exc.message}") from exc
