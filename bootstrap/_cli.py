@@ -63,16 +63,14 @@ def launch_outputs(text: str) -> dict[str, str]:
     Returns
     -------
     dict of str
-        Printed value by name; a value may run over several lines.
+        Value by name. A value may have several lines; objects are given as ``FileAnnotation:12``.
     """
-    _, _, block = text.partition("*** out parameters ***")
-    block = block.partition("\t***  done ***")[0]
+    block = text.partition("*** out parameters ***")[2].partition("\t***  done ***")[0]
     outputs: dict[str, str] = {}
-    name = ""
-    for line in block.splitlines():
-        found = re.match(r"\t\* (\w+)=(.*)", line)
-        if found:
-            name, outputs[found[1]] = found[1], found[2]
-        elif name:
-            outputs[name] += f"\n{line}"
+    for entry in re.split(r"^\t\* ", block, flags=re.MULTILINE)[1:]:
+        name, _, value = entry.rstrip("\n").partition("=")
+        found = re.match(
+            r"object #0 \(::omero::model::(\w+)\).*?_id = object #\d+ \S+\s*{\s*_val = (\d+)", value, re.DOTALL
+        )
+        outputs[name] = f"{found[1]}:{found[2]}" if found else value
     return outputs

@@ -80,7 +80,7 @@ def _embedded(out: Path, keep: bool) -> None:
         login = Login(server.host, server.port, server.user, server.password)
         with _step("Import the sample images") as done:
             image = server.import_files([SAMPLE], dataset="Demo")[0].image_ids[0]
-            plate = server.import_plate(_wells(), name="Kc167", channels=["DNA", "Actin", "pH3"], screen="Demo").plate_id
+            plate = server.import_plate(_wells(), name="Kc167", channels=["D", "F", "R"], screen="Demo").plate_id
             done(f"Image:{image} (E. coli, 5-D), Plate:{plate} (Drosophila Kc167 cells)")
         Demo(login, out).run(image)
         if keep:

@@ -7,6 +7,8 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 from openhcs_core import __version__
 from openhcs_core.errors import OpenHCSError
@@ -75,7 +77,7 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _session(options: argparse.Namespace):
+def _session(options: argparse.Namespace) -> AbstractContextManager[Any]:
     """Context manager: a client in the session that the options ask for."""
     from openhcs_core.omero.session import session, stored_session
 

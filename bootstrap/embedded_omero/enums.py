@@ -6,7 +6,7 @@ from .permissions import PRIVILEGES
 from .store import Store
 
 _WORDS = {
-    "AcquisitionMode": "BrightfieldMicroscopy;FSM;FluorescenceCorrelationSpectroscopy;FluorescenceLifetime;"
+    "AcquisitionMode": "BrightField;FSM;FluorescenceCorrelationSpectroscopy;FluorescenceLifetime;"
     "LCM;LaserScanningConfocalMicroscopy;LaserScanningMicroscopy;MultiPhotonMicroscopy;NearFieldScanningOpticalMicroscopy;"
     "Other;PALM;SPIM;STED;STORM;SecondHarmonicGenerationImaging;SingleMoleculeImaging;SlitScanConfocal;"
     "SpectralImaging;SpinningDiskConfocal;StructuredIllumination;SweptFieldConfocal;TIRF;"

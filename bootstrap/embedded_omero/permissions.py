@@ -47,6 +47,7 @@ class Flags:
 
 
 ALL = Flags(True, True, True, True, True, True)
+OWNER = Flags(True, True, True, True)
 
 
 def levels(permissions: str) -> tuple[str, str, str]:
@@ -105,7 +106,7 @@ def flags(call: Call, record: Record) -> Flags:
 
 def _global_flags(call: Call, record: Record) -> Flags:
     if record.entity.name == "Session" and record["owner"] is call.user:
-        return Flags(True, True, True, True)
+        return OWNER
     if call.is_admin and call.has_write_privileges:
         return Flags(True, True, True, True, True, True)
     if record.entity.name == "ExperimenterGroup":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import errors
 from .imports.errors import ImportFailed
 from .imports.tiff import Structure, dtype_of, read_structure
-from .pixelreaders import GeneratedPyramid, Planes, RawPlanes, TiffPlanes, wire
+from .pixelreaders import GeneratedPyramid, Planes, RawPlanes, TiffPlanes
 from .store import Record
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ class PixelData:
         self.planes = GeneratedPyramid(planes) if self.generated else planes
 
     def digest(self) -> bytes:
-        """SHA-1 of all pixels, big-endian, in the order XYZCT."""
+        """SHA-1 of all pixels in the order XYZCT."""
         sha1 = new_digest()
         planes = self.planes
         for t in range(planes.size_t):
             for c in range(planes.size_c):
                 for band in planes.bands(c, t):
-                    sha1.update(wire(band))
+                    sha1.update(planes.stored(band))
         return sha1.digest()
 
 

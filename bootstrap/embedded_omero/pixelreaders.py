@@ -40,8 +40,11 @@ class Planes:
     size_x, size_y, size_z, size_c, size_t : int
     levels : list of Level
         Resolutions, the largest first.
+    byteorder : {">", "<"}
+        How the file stores its values, which is also how their digest is made (recorded from a server).
     """
 
+    byteorder = ">"
     dtype: np.dtype
     size_x: int
     size_y: int
@@ -71,6 +74,10 @@ class Planes:
         for z in range(self.size_z):
             for y in range(0, self.size_y, rows):
                 yield self.read(z, c, t, 0, y, self.size_x, min(rows, self.size_y - y))
+
+    def stored(self, array: np.ndarray) -> bytes:
+        """Pixels in the byte order of the file."""
+        return np.ascontiguousarray(array, array.dtype.newbyteorder(self.byteorder)).tobytes()
 
 
 def wire(array: np.ndarray) -> bytes:
@@ -150,8 +157,9 @@ class TiffPlanes(Planes):
     def _levels(self) -> list[Level]:
         present = np.argwhere(self.layout.page >= 0)
         if not len(present):
-            raise ImportFailed("The file holds no plane of this image.")
+            raise ImportFailed(f"{self.layout.files[0]} holds no plane of an image which it describes.")
         t, c, z = present[0]
+        self.byteorder = opened(self._name(z, c, t)).byteorder
         found: list[Level] = []
         while (page := self._page(z, c, t, len(found))) is not None:
             tiles = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.imagelength)
@@ -209,7 +217,7 @@ class GeneratedPyramid(Planes):
 
     def __init__(self, base: Planes) -> None:
         self.base = base
-        self.dtype = base.dtype
+        self.dtype, self.byteorder = base.dtype, base.byteorder
         self.size_x, self.size_y = base.size_x, base.size_y
         self.size_z, self.size_c, self.size_t = base.size_z, base.size_c, base.size_t
         sizes = [(int(self.size_x / 2**n + 0.5), int(self.size_y / 2**n + 0.5)) for n in range(self.LEVELS)]
@@ -274,6 +282,7 @@ class OpenTiff:
     def __init__(self, path: str) -> None:
         self.path = path
         self._tiff = tifffile.TiffFile(path)
+        self.byteorder = self._tiff.byteorder
         self._file = self._tiff.filehandle.fileno()
         self._lock = threading.Lock()
         self._pages: dict[tuple[int, int], tifffile.TiffPage | None] = {}

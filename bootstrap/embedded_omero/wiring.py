@@ -110,7 +110,8 @@ class Graph:
                 state["_" + f.name] = values[f.name]
         state["_details"] = self._details(record)
         if record.entity.name == "Experimenter" and not permissions.knows(self.call, record):
-            state.update({f"_{n}": rstring(permissions.HIDDEN) for n in permissions.NAMES}, _email=None, _institution=None)
+            hidden = {f"_{name}": rstring(permissions.HIDDEN) for name in permissions.NAMES}
+            state.update(hidden, _email=None, _institution=None)
 
     def _collection(self, state: dict[str, Any], record: Record, f: Field) -> None:
         elements = self.loaded.collections.get((record, f.name))

@@ -68,7 +68,8 @@ def run(client: omero.client) -> int:
         finally:
             if job is not None:
                 job.progress.close()
-        print(message, file=sys.stderr if status else sys.stdout, flush=True)
+        if status:
+            print(message, file=sys.stderr, flush=True)
         try:
             client.setOutput("Message", rstring(message))
         except Exception as error:
@@ -160,9 +161,10 @@ class ImsExport:
                 self.failed.append(f"{label}: not attached: {_said(error)}")
         statement = f"{label} exported to {export.name}"
         if annotation is not None:
-            statement += f" ({size_text(annotation.file.size.val)}), attached to the image"
+            statement += f", attached to the image ({size_text(annotation.file.size.val)})"
         if path is not None:
             statement += f", on the server as {path} ({size_text(path.stat().st_size)})"
+        statement += f". Pixels from {export.source}" if export.source else ""
         statement += f". Please note: {'; '.join(export.notes)}." if export.notes else "."
         print(statement, flush=True)
         if not self.done:

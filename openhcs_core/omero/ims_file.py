@@ -39,7 +39,7 @@ def write_image(
     preset: str,
     progress: Callable[[int, int], object],
     cancelled: Callable[[], bool],
-) -> list[str]:
+) -> tuple[str, list[str]]:
     """Write the wanted part of an image.
 
     Parameters
@@ -59,8 +59,10 @@ def write_image(
 
     Returns
     -------
-    list of str
-        Where the voxels came from, what was converted and what had to be assumed.
+    source : str
+        For people: where the voxels came from.
+    statements : list of str
+        What was converted, and what had to be assumed.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def write_image(
             if not small or metadata.value_range is None or isinstance(error, (ImsWriteError, ImsCancelled)):
                 raise
             statements = write(None)
-        return [pixels.source, *statements]
+        return pixels.source, statements
     finally:
         pixels.close()
 

@@ -42,6 +42,8 @@ class ImageExport:
     ----------
     name : str
         Of the file.
+    source : str
+        Where the voxels came from; empty if nothing was made.
     notes : list of str
         What the user should know of the result.
 
@@ -58,6 +60,7 @@ class ImageExport:
     progress: Callable[[str, int, int], object]
     cancelled: Callable[[], bool]
     name: str = field(init=False)
+    source: str = field(init=False, default="")
     notes: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +134,7 @@ class ImageExport:
             return attach(self.conn, self.image, path, self.name, self._origin, uploaded)
 
     def _write(self, path: Path) -> None:
-        self.notes += write_image(
+        self.source, statements = write_image(
             self.conn,
             self.image,
             self._crop,
@@ -142,6 +145,7 @@ class ImageExport:
             progress=functools.partial(self.progress, "export"),
             cancelled=self.cancelled,
         )
+        self.notes += statements
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from omero.gateway import BlitzGateway, ImageWrapper
 from omero.model import LengthI, TimeI
 from omero.model.enums import UnitsLength, UnitsTime
+from omero.rtypes import rint
 from omero.sys import ParametersI
 
 from openhcs_core.imaris import ImsChannel, ImsMetadata
@@ -126,7 +127,7 @@ def _seconds(time: Any) -> float | None:
 def _first_planes(conn: BlitzGateway, pixels_id: int, crop: Crop) -> dict[int, Any]:
     """What OMERO knows about the first wanted section and channel at each time point."""
     parameters = ParametersI().addLong("id", pixels_id)
-    parameters.addInt("z", crop.z[0]).addInt("c", crop.channels[0])
+    parameters.add("z", rint(crop.z[0])).add("c", rint(crop.channels[0]))
     found = conn.getQueryService().findAllByQuery(
         "select p from PlaneInfo p where p.pixels.id = :id and p.theZ = :z and p.theC = :c",
         parameters,

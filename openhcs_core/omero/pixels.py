@@ -55,7 +55,7 @@ class ImagePixels:
     shape : (T, C, Z, Y, X)
     dtype : dtype
     source : str
-        For people: where the voxels came from, and why not from the file.
+        For people: where the voxels come from, and why not from the file.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class ImagePixels:
         try:
             self._file = DiskPixels(conn, image, settings, self.shape)
             self._compare()
-            self.source = "pixels read from the image's file"
+            self.source = "the image's file"
         except PixelsNotOnDisk as reason:
             self._use_api(str(reason))
 
@@ -99,8 +99,8 @@ class ImagePixels:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self.source = f"pixels read through the OMERO API: {reason}"
-        logger.info(self.source)
+        self.source = f"the OMERO API, for {reason}"
+        logger.info("Pixels from %s", self.source)
 
     def _compare(self) -> None:
         """Compare the middle rows of the first plane, the next one along each axis, and the last."""

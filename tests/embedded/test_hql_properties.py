@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from embedded_omero.metamodel import metamodel
-from embedded_omero.store import Store
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from embedded_omero.metamodel import metamodel
+from embedded_omero.store import Store
 from tests.embedded.hql_world import Caller, World
 
 ENTITIES = ("Project", "ProjectDatasetLink", "Dataset", "DatasetImageLink", "Image", "Pixels", "ImageAnnotationLink",

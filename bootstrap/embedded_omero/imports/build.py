@@ -18,7 +18,7 @@ import omero_version
 import tifffile
 
 from .. import display, pixeldata
-from ..pixelreaders import Planes, wire
+from ..pixelreaders import Planes
 from ..services.job import new_job
 from ..services.raw_file import checksum
 from ..services.repository import make_directories
@@ -152,7 +152,7 @@ def measure(planes: Planes, pixels_type: str) -> Measured:
     for t in range(planes.size_t):
         for c in range(planes.size_c):
             for band in planes.bands(c, t):
-                sha1.update(wire(band))
+                sha1.update(planes.stored(band))
                 limits[c] = _wider(limits[c], band)
     return Measured(limits, pixeldata.NOT_WRITTEN if large else sha1.hexdigest())
 

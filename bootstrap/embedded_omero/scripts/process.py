@@ -12,11 +12,11 @@ import omero
 from omero.rtypes import rint, robject
 
 from .. import errors
+from ..context import Call
 from ..services.job import set_message
 from ..store import Record
 
 if TYPE_CHECKING:
-    from ..context import Call
     from ..core import Core
     from ..sessions import Client, Session
 
@@ -142,8 +142,10 @@ class ScriptProcess:
 
     def _collect(self) -> dict[str, Any]:
         results = dict(self.session.outputs)
+        # Recorded: who runs a script in another group than that of the session does not get the streams.
+        launcher = Call(self.core, self.client.session)
         for link in self.core.store.where("JobOriginalFileLink", parent=self.job):
-            if link["child"]["name"] in ("stdout", "stderr"):
+            if link["child"]["name"] in ("stdout", "stderr") and launcher.visible(link):
                 results[link["child"]["name"]] = robject(omero.model.OriginalFileI(link["child"].id, False))
         return results
 

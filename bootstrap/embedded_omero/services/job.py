@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from omero.rtypes import rtime
 
 from .. import errors
+from ..permissions import ALL, permissions_object
 from ..store import Record, now_ms
 from .base import StatefulService
 
@@ -50,13 +51,19 @@ class JobHandle(StatefulService):
         if job is None or not (call.visible(job) or job.owner is call.user or call.is_admin):
             raise errors.api_usage(f"Unknown job:{jobId}")
         self._attached = job
-        return call.wire(job["status"])
+        return self._status(call)
 
     def getJob(self, call: Call):
         return call.wire(self._job)
 
     def jobStatus(self, call: Call):
-        return call.wire(self._job["status"])
+        return self._status(call)
+
+    def _status(self, call: Call):
+        """The state, with the rights of the server itself (recorded)."""
+        status = call.wire(self._job["status"])
+        status.details.permissions = permissions_object(call.core.accounts.group("user").permissions, ALL)
+        return status
 
     def jobFinished(self, call: Call):
         finished = self._job["finished"]

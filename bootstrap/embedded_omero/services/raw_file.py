@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import errors, permissions
-from ..store import Record
+from ..store import Record, now_ms
 from .base import StatefulService
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def checksum(path: Path, algorithm: str) -> str | None:
         with path.open("rb") as file:
             while block := file.read(BLOCK):
                 value = update(block, value)
-        return f"{value:08x}"
+        return value.to_bytes(4, "little").hex()  # recorded: in this byte order
     name = {"SHA1-160": "sha1", "MD5-128": "md5"}.get(algorithm)
     if name is None:
         return None
@@ -129,6 +129,7 @@ class RawFileStore(StatefulService):
             self._handle.flush()
         if self._path.is_file():
             call.change(self._file, "size", self._path.stat().st_size)
+            call.change(self._file, "mtime", now_ms())
             hasher = self._file["hasher"]
             if hasher is not None:
                 call.change(self._file, "hash", checksum(self._path, hasher["value"]))

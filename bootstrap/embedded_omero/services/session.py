@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import omero
 
 from .. import errors
+from ..permissions import OWNER, permissions_object
 from ..sessions import IDLE_MS, Session
 from ..wiring import Loaded
 
@@ -64,7 +65,8 @@ class SessionService:
         loaded = Loaded()
         loaded.refs.add((session.record, "owner"))
         obj = call.wire(session.record, loaded)
-        obj.details.group = call.wire(session.group)
+        group = obj.details.group = call.wire(session.group)
+        group.details.permissions = permissions_object(session.group.permissions, OWNER)  # recorded
         return obj
 
     def _answer(self, call: Call, session: Session):
@@ -147,4 +149,8 @@ class SessionService:
     def _set(values: dict[str, Any], key: str, value) -> None:
         if value is None:
             raise errors.api_usage("Can't handle input class java.lang.Object")
+        obj = getattr(value, "_val", None)
+        details = getattr(obj, "_details", None)
+        if details is not None and details.permissions is not None:
+            details.permissions._restrictions = None  # they were the answer to one caller: the server forgets them
         values[key] = value

@@ -1,5 +1,4 @@
 #!/usr/bin/env python
-# -*- coding: utf-8 -*-
 """Imaris files (.ims) of images, attached to them in OMERO or put into a folder of the server."""
 
 import sys
