@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -66,7 +67,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="leave the embedded OMERO running until Ctrl-C")
     parser.add_argument("--server", metavar="HOST[:PORT]", help="use this OMERO.server instead of the embedded one")
     parser.add_argument("--user", default="root", help="who logs in there; has to be an administrator (default: root)")
-    parser.add_argument("--out", type=Path, default=ROOT / "demo_output", help="folder for results (default: demo_output)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "demo_output", help="folder for results (default: demo_output)"
+    )
     return parser.parse_args(argv)
 
 
@@ -95,7 +98,7 @@ def _wells() -> dict[str, list[list[Path]]]:
     return {well: [[PLATE / f"01_POS{number}_{c}.TIF" for c in "DFR"]] for well, number in positions.items()}
 
 
-def _wait(server, out: Path) -> None:
+def _wait(server: Any, out: Path) -> None:
     """Say how to log in, and leave the server running."""
     ready = out / "login.json"
     server.write_ready_file(ready)
@@ -169,7 +172,7 @@ class Demo:
         finally:
             conn.close()
 
-    def _register(self, conn) -> int:
+    def _register(self, conn: Any) -> int:
         from openhcs_core.omero.scripts import register_scripts
 
         with _step("Register the scripts") as done:
@@ -178,7 +181,7 @@ class Demo:
                 if outcome.problem:
                     raise DemoFailed(f"{outcome.path}: {outcome.problem}")
             done(", ".join(f"{o.path} ({o.action})" for o in outcomes))
-        return next(o.id for o in outcomes if o.path == SCRIPT)
+        return next(o.id for o in outcomes if o.path == SCRIPT and o.id is not None)
 
     def _launch(self, script: int, image: int) -> tuple[dict[str, str], float]:
         with _step("omero script launch IMS_Export.py") as done:
@@ -186,7 +189,9 @@ class Demo:
             if login.returncode:
                 raise DemoFailed(f"omero login: {login.stderr.strip()}")
             start = time.monotonic()
-            launch = self.cli.run("script", "launch", str(script), "Data_Type=Image", f"IDs={image}", "Reuse_Export=false")
+            launch = self.cli.run(
+                "script", "launch", str(script), "Data_Type=Image", f"IDs={image}", "Reuse_Export=false"
+            )
             seconds = time.monotonic() - start
             outputs = launch_outputs(launch.stdout)
             if launch.returncode or "File_Annotation" not in outputs:
@@ -198,6 +203,8 @@ class Demo:
         with _step("Download the attachment") as done:
             name = outputs["Export_Name"]
             annotation = re.search(r"\d+", outputs["File_Annotation"])
+            if annotation is None:
+                raise DemoFailed(f"no annotation in {outputs['File_Annotation']!r}")
             target = self.out / name
             target.unlink(missing_ok=True)
             result = self.cli.run("download", f"FileAnnotation:{annotation[0]}", str(target))
@@ -259,7 +266,7 @@ def compare(path: Path) -> int:
     return source.size
 
 
-def upload_sample(conn) -> int:
+def upload_sample(conn: Any) -> int:
     """Make the sample image on a server through the API; its id."""
     voxels = source_voxels()
     t, c, z = voxels.shape[:3]

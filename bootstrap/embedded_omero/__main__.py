@@ -16,10 +16,18 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m embedded_omero",
         description="An OMERO.server for tests and demonstrations. Data are gone when it stops.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
-    parser.add_argument("--port", type=int, default=4064, help="encrypted port; 0 picks a free one (default: %(default)s)")
-    parser.add_argument("--tcp-port", type=int, default=4063, help="plain port; 0 picks a free one (default: %(default)s)")
-    parser.add_argument("--ready-file", metavar="FILE", help="written when clients can log in: JSON with host, ports, password")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=4064, help="encrypted port; 0 picks a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tcp-port", type=int, default=4063, help="plain port; 0 picks a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--ready-file", metavar="FILE", help="written when clients can log in: JSON with host, ports, password"
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="folder for files and pixels (default: a temporary one)")
     parser.add_argument("--password-env", metavar="NAME", help="environment variable with the password for root")
     parser.add_argument("--no-processor", action="store_true", help="do not run scripts")
@@ -47,7 +55,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.ready_file:
             server.write_ready_file(args.ready_file)
-        print(f"Embedded OMERO on {server.host}, port {server.port} (ssl) and {server.tcp_port} (tcp); user root.", flush=True)
+        print(
+            f"Embedded OMERO on {server.host}, port {server.port} (ssl) and {server.tcp_port} (tcp); user root.",
+            flush=True,
+        )
         if not args.ready_file and not args.password_env:
             print(f"Password of root: {server.password}", flush=True)
         done.wait()

@@ -69,7 +69,9 @@ class Accounts:
         group.permissions = level
         return group
 
-    def add_user(self, name: str, first: str, last: str, groups: list[Record], password: str | None, **values) -> Record:
+    def add_user(
+        self, name: str, first: str, last: str, groups: list[Record], password: str | None, **values
+    ) -> Record:
         """Make a user; the first group becomes the default group."""
         if self.user(name) is not None:
             raise errors.validation(f"User already exists: {name}")

@@ -32,7 +32,9 @@ class Call:
         The Ice context of the call. ``omero.group`` selects a group or, with -1, all groups.
     """
 
-    def __init__(self, core: Core, session: Session, client: Client | None = None, ctx: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, core: Core, session: Session, client: Client | None = None, ctx: dict[str, str] | None = None
+    ) -> None:
         self.core = core
         self.store: Store = core.store
         self.session = session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from pathlib import Path
@@ -11,8 +12,12 @@ import Ice
 import omero
 import omero.constants
 
-from . import slices  # noqa: F401, I001  (before everything which imports parts of the model)
-from . import dispatch, enums, errors
+from . import (
+    dispatch,
+    enums,
+    errors,
+    slices,  # noqa: F401, I001  (before everything which imports parts of the model)
+)
 from .accounts import Accounts
 from .context import Call
 from .repositories import Repositories
@@ -54,7 +59,9 @@ class Core:
 
     def publish(self, interface: type, service: Any, client: Client, identity: Ice.Identity) -> Ice.ObjectPrx:
         """Make an implementation reachable; it is called with a `Call` of that client."""
-        proxy = self.adapter.add(dispatch.servant(interface, service, lambda current: self._enter(client, current)), identity)
+        proxy = self.adapter.add(
+            dispatch.servant(interface, service, lambda current: self._enter(client, current)), identity
+        )
         return _cast(interface, proxy)
 
     def _enter(self, client: Client, current: Ice.Current) -> Call:
@@ -81,7 +88,9 @@ class Core:
         """Publish a stateful object for the caller until it is closed or the caller goes."""
         if call.ctx.get(omero.constants.CLIENTUUID) != call.client.uuid:
             # Recorded: a context of one's own lacks what names the client.
-            raise errors.internal("Cannot create session id for servant:\nno omero.client.uuid in the context of the call")
+            raise errors.internal(
+                "Cannot create session id for servant:\nno omero.client.uuid in the context of the call"
+            )
         unique = str(uuid.uuid4())
         return self.add_service(call.client, unique + name, interface, service, Ice.Identity(unique + name, category))
 
@@ -100,10 +109,9 @@ class Core:
                 self.unpublish(identity)
 
     def unpublish(self, identity: Ice.Identity) -> None:
-        try:
+        # If it is gone already, that is what was asked for.
+        with contextlib.suppress(Ice.NotRegisteredException, Ice.ObjectAdapterDeactivatedException):
             self.adapter.remove(identity)
-        except (Ice.NotRegisteredException, Ice.ObjectAdapterDeactivatedException):
-            pass  # gone already, which is what was asked for
 
     def alive(self, proxy: Ice.ObjectPrx) -> bool:
         return self.adapter.find(proxy.ice_getIdentity()) is not None
@@ -137,7 +145,7 @@ def _known(name: str):
     return SERVICES[name]
 
 
-def _cast(interface: type, proxy: Ice.ObjectPrx) -> Ice.ObjectPrx:
+def _cast(interface: Any, proxy: Ice.ObjectPrx) -> Ice.ObjectPrx:
     """Proxy of the right type: ``omero.api.IQueryPrx`` for ``omero.api.IQuery``."""
     parts = interface.ice_staticId().split("::")[1:]
     module: Any = {"omero": omero}[parts[0]]

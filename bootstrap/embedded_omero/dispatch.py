@@ -80,7 +80,7 @@ def servant(interface: type, service: Any, enter: Callable[[Ice.Current], Any]) 
     return made
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _servant_class(interface: type) -> type:
     methods: dict[str, Any] = {"__init__": lambda self: None}
     for name, (asynchronous, void) in _operations.of(interface).items():
@@ -131,5 +131,3 @@ def _plain(interface: str, name: str):
             raise translate(exc, f"{interface}.{name}") from None
 
     return operation
-
-

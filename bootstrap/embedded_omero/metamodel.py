@@ -11,6 +11,7 @@ import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import omero
 import omero.model
@@ -84,7 +85,7 @@ class Entity:
 
     name: str
     parent: Entity | None
-    impl: type | None
+    impl: Any
     java: str = ""
     own: dict[str, Field] = field(default_factory=dict)
     fields: dict[str, Field] = field(default_factory=dict)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
 class _Closed(Ice.ConnectionCallback):
     def __init__(self, router: Router) -> None:
         self.router = router
@@ -78,7 +79,9 @@ class Router(Glacier2.Router):
 
     def _log_in(self, name: str, password: str, current: Ice.Current) -> Ice.ObjectPrx:
         ctx = current.ctx
-        session = self.core.sessions.log_in(name, password, ctx.get("omero.group", ""), ctx.get(omero.constants.AGENT, ""))
+        session = self.core.sessions.log_in(
+            name, password, ctx.get("omero.group", ""), ctx.get(omero.constants.AGENT, "")
+        )
         client_uuid = ctx.get(omero.constants.CLIENTUUID) or str(uuid.uuid4())
         client = self.core.sessions.attach(session, client_uuid, current.con)
         self.getCategoryForClient(current)

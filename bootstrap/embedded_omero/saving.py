@@ -85,7 +85,9 @@ class Save:
             value = self._value(obj, f)
             if f.kind == "ref" and value is not None:
                 self.loaded.refs.add((record, f.name)) if getattr(obj, "_" + f.name).isLoaded() else None
-            if value != record.values.get(f.name) and not (f.kind == "named" and not value and f.name not in record.values):
+            if value != record.values.get(f.name) and not (
+                f.kind == "named" and not value and f.name not in record.values
+            ):
                 self._check_edit(record)
                 self._require(entity, f, value)
                 if f.kind == "ref" and value is not None:
@@ -100,7 +102,12 @@ class Save:
     def _check_version(self, obj: omero.model.IObject, record: Record) -> None:
         details = obj.details
         event = details.updateEvent if details is not None else None
-        if event is not None and event.id is not None and record.updated is not None and event.id.val != record.updated.id:
+        if (
+            event is not None
+            and event.id is not None
+            and record.updated is not None
+            and event.id.val != record.updated.id
+        ):
             java = self.store.model["Event"].java
             raise omero.OptimisticLockException(
                 "", "OptimisticLockException",

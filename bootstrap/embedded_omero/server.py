@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import Ice
 
@@ -17,6 +18,9 @@ from . import imports
 from .certificate import write_certificate
 from .core import Core
 from .imports import ImportResult
+
+if TYPE_CHECKING:
+    from .scripts.processor import LocalProcessor
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ class EmbeddedOmero:
         self._temporary: Path | None = None
         self._communicator: Ice.Communicator | None = None
         self._stopping = threading.Event()
-        self._processor = None
+        self._processor: LocalProcessor | None = None
         self.core: Core | None = None
 
     def start(self) -> EmbeddedOmero:
@@ -135,9 +139,7 @@ class EmbeddedOmero:
                 self.port = info.port
             else:
                 self.tcp_port = info.port
-        self.core.config["omero.router.insecure"] = (
-            f"OMERO.Glacier2/router:tcp -p {self.tcp_port} -h @omero.host@"
-        )
+        self.core.config["omero.router.insecure"] = f"OMERO.Glacier2/router:tcp -p {self.tcp_port} -h @omero.host@"
         adapter.activate()
 
     def start_processor(self) -> None:

@@ -148,7 +148,9 @@ class Sessions:
             return session
         user = self.core.accounts.user(name)
         if user is None or not self.core.accounts.check_password(user, password):
-            raise Glacier2.PermissionDeniedException(f"Password check failed for '{name}': [{self._reason(name, user)}]")
+            raise Glacier2.PermissionDeniedException(
+                f"Password check failed for '{name}': [{self._reason(name, user)}]"
+            )
         chosen = None
         if group:
             chosen = self.core.accounts.group(group)

@@ -147,6 +147,13 @@ def test_hidden_records_take_no_part():
     assert world.rows("select index(s), s.id from Well w join w.wellSamples s where w.id = 1") == [(1, 2)]
 
 
+def test_parameters_of_a_with_clause_match_nothing(world):
+    """Recorded from a server; literals work."""
+    query = "select count(*) from Dataset d left join d.imageLinks l with l.child.id = {} where l.id is null"
+    assert world.column(query.format("1")) == [2]
+    assert world.column(query.format(":id"), id=1) == [3]
+
+
 def test_text_is_escaped_by_its_quotes_only(world):
     assert world.column("select p.name from Project p where p.name = 'x'' or ''1''=''1'") == []
 

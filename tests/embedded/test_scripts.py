@@ -5,9 +5,9 @@ import time
 import omero
 import omero.scripts
 import pytest
-from omero.rtypes import rint, rlong, rlist, unwrap
+from omero.rtypes import rint, rlist, rlong, unwrap
 
-SCRIPT = '''import omero.scripts as scripts
+SCRIPT = """import omero.scripts as scripts
 from omero.rtypes import rstring
 client = scripts.client("A_Script.py", "Text", scripts.Int("N", default=2, min=1, max=5),
                         scripts.List("IDs", optional=False).ofType(omero.rtypes.rlong(0)))
@@ -15,7 +15,7 @@ try:
 %s
 finally:
     client.closeSession()
-'''
+"""
 
 
 def body(text):
@@ -52,7 +52,9 @@ def text_of(conn, file):
 
 
 def test_run_gives_outputs_and_streams(omero_conn, upload):
-    script = upload(body('print("n is", client.getInput("N", unwrap=True))\nclient.setOutput("Message", rstring("done"))'))
+    script = upload(
+        body('print("n is", client.getInput("N", unwrap=True))\nclient.setOutput("Message", rstring("done"))')
+    )
     code, results, _ = finish(omero_conn, script, N=rint(4))
     assert code == 0
     assert unwrap(results["Message"]) == "done"
@@ -71,7 +73,9 @@ def test_failure_is_visible(omero_conn, upload):
 
 
 def test_session_of_the_caller(omero_conn, omero_user, upload):
-    script = upload(body('client.setOutput("Message", rstring(client.sf.getAdminService().getEventContext().userName))'))
+    script = upload(
+        body('client.setOutput("Message", rstring(client.sf.getAdminService().getEventContext().userName))')
+    )
     assert unwrap(finish(omero_conn, script)[1]["Message"]) == omero_user.name
 
 
@@ -96,7 +100,9 @@ def test_message_while_running(omero_conn, upload):
 
 
 def test_cancel_sends_sigterm(omero_conn, upload):
-    process = omero_conn.getScriptService().runScript(upload(body("import time; time.sleep(60)")), {"IDs": rlist([rlong(1)])}, None)
+    process = omero_conn.getScriptService().runScript(
+        upload(body("import time; time.sleep(60)")), {"IDs": rlist([rlong(1)])}, None
+    )
     time.sleep(0.5)
     assert process.poll() is None
     assert process.cancel() is False
@@ -108,7 +114,9 @@ def test_cancel_sends_sigterm(omero_conn, upload):
 
 def test_script_dies_with_the_session_which_launched_it(omero_server, connect, make_user, upload, tmp_path):
     flag = tmp_path / "alive"
-    script = upload(body(f"import time\nfor i in range(600):\n    open({str(flag)!r}, 'w').write(str(i)); time.sleep(0.05)"))
+    script = upload(
+        body(f"import time\nfor i in range(600):\n    open({str(flag)!r}, 'w').write(str(i)); time.sleep(0.05)")
+    )
     conn = connect(make_user())
     conn.getScriptService().runScript(script, {"IDs": rlist([rlong(1)])}, None)
     deadline = time.monotonic() + 10
@@ -125,7 +133,9 @@ def test_script_dies_with_the_session_which_launched_it(omero_server, connect, m
 
 
 def test_script_session_ends_after_its_time_to_live(omero_server, omero_conn, upload):
-    script = upload(body("import time\nfor i in range(100):\n    time.sleep(0.1); client.sf.getAdminService().getEventContext()"))
+    script = upload(
+        body("import time\nfor i in range(100):\n    time.sleep(0.1); client.sf.getAdminService().getEventContext()")
+    )
     omero_server.core.processors.knobs.script_seconds = 1
     try:
         code, results, _ = finish(omero_conn, script)

@@ -82,7 +82,9 @@ def test_killed_session_cuts_off_everybody(omero_user, client):
 
 
 def test_insecure_gateway_finds_the_plain_port(omero_server, omero_user):
-    conn = BlitzGateway(omero_user.name, omero_user.password, host=omero_server.host, port=omero_server.port, secure=False)
+    conn = BlitzGateway(
+        omero_user.name, omero_user.password, host=omero_server.host, port=omero_server.port, secure=False
+    )
     try:
         assert conn.connect()
         assert not conn.isSecure()
@@ -103,7 +105,18 @@ def test_unimplemented_call_is_named(omero_conn, caplog):
 
 def test_process_writes_a_private_ready_file_and_no_password(tmp_path):
     ready = tmp_path / "ready.json"
-    command = [sys.executable, "-m", "embedded_omero", "--port", "0", "--tcp-port", "0", "--ready-file", str(ready), "-vv"]
+    command = [
+        sys.executable,
+        "-m",
+        "embedded_omero",
+        "--port",
+        "0",
+        "--tcp-port",
+        "0",
+        "--ready-file",
+        str(ready),
+        "-vv",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         deadline = time.monotonic() + 20

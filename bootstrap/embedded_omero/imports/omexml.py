@@ -322,7 +322,7 @@ def _unit(f: Field, symbol: str | None) -> str:
     return unit
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _symbols(quantity: str) -> dict[str, str]:
     return {s: name for name, s in getattr(omero.model, quantity + "I").SYMBOLS.items()}
 

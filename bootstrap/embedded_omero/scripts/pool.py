@@ -127,7 +127,9 @@ class ProcessorPool:
 
     def _ask(self, processor: _Processor, asked, callback, answers: _Answers) -> None:
         try:
-            omero.grid.ProcessorPrx.uncheckedCast(self.core.router.reachable(processor.proxy)).willAccept(*asked, callback)
+            omero.grid.ProcessorPrx.uncheckedCast(self.core.router.reachable(processor.proxy)).willAccept(
+                *asked, callback
+            )
         except Ice.Exception as exc:
             log.info("processor does not answer: %s", exc)
             answers.expected -= 1

@@ -6,12 +6,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import slices  # noqa: F401, I001  (sets omero-py's temporary folder)
 import omero
 import omero.clients
 import omero.processor
 import omero.util.concurrency
 from omero_ext.path import path as omero_path
+
+from .. import slices  # noqa: F401, I001  (sets omero-py's temporary folder)
 
 if TYPE_CHECKING:
     from ..server import EmbeddedOmero

@@ -87,7 +87,7 @@ class Admin:
 
     def lookupLdapAuthExperimenter(self, call: Call, id: int):
         self._user(call, id)
-        return None
+        return
 
     def lookupLdapAuthExperimenters(self, call: Call):
         return omero.rtypes.rlist([])

@@ -6,7 +6,7 @@ import hashlib
 import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from .. import errors, permissions
 from ..store import Record, now_ms
@@ -48,7 +48,7 @@ class RawFileStore(StatefulService):
     def __init__(self) -> None:
         self._file: Record | None = None
         self._path: Path | None = None
-        self._handle = None
+        self._handle: IO[bytes] | None = None
         self._changed = False
 
     def setFileId(self, call: Call, fileId: int) -> None:

@@ -187,7 +187,9 @@ class Scripts:
         job = self._job(call, "ParseJob", file)
         processor = call.core.processors.acquire(call, job, PARSE_SECONDS)
         with call.store.lock:
-            session = call.core.sessions.create(call.user, call.group, agent="OMERO.parseJob", idle_ms=0, live_ms=TIMEOUT_MS)
+            session = call.core.sessions.create(
+                call.user, call.group, agent="OMERO.parseJob", idle_ms=0, live_ms=TIMEOUT_MS
+            )
             sent = call.own().wire(job)
         try:
             params = processor.parseJob(session.uuid, sent)
@@ -233,7 +235,9 @@ class Scripts:
     def runScript(self, call: Call, scriptID: int, inputs: dict[str, Any], waitSecs):
         """Start a script as the caller, in the group of the call."""
         if call.ctx.get(omero.constants.CLIENTUUID) != call.client.uuid:
-            raise errors.internal("Cannot create session id for servant:\nno omero.client.uuid in the context of the call")
+            raise errors.internal(
+                "Cannot create session id for servant:\nno omero.client.uuid in the context of the call"
+            )
         with call.store.lock:
             file = self._file(call, scriptID)
         job = self._job(call, "ScriptJob", file)

@@ -26,7 +26,9 @@ class SessionService:
     def createSessionWithTimeout(self, call: Call, principal, timeToLiveMilliseconds: int):
         return self._answer(call, self._sudo(call, principal, timeToLiveMilliseconds, IDLE_MS))
 
-    def createSessionWithTimeouts(self, call: Call, principal, timeToLiveMilliseconds: int, timeToIdleMilliseconds: int):
+    def createSessionWithTimeouts(
+        self, call: Call, principal, timeToLiveMilliseconds: int, timeToIdleMilliseconds: int
+    ):
         return self._answer(call, self._sudo(call, principal, timeToLiveMilliseconds, timeToIdleMilliseconds))
 
     def _sudo(self, call: Call, principal, live: int, idle: int) -> Session:
@@ -50,7 +52,9 @@ class SessionService:
             user, group, live_ms=live, idle_ms=idle, sudoer=call.user, event_type=principal.eventType or "User"
         )
 
-    def createUserSession(self, call: Call, timeToLiveMilliseconds: int, timeToIdleMilliseconds: int, defaultGroup: str):
+    def createUserSession(
+        self, call: Call, timeToLiveMilliseconds: int, timeToIdleMilliseconds: int, defaultGroup: str
+    ):
         group = call.core.accounts.group(defaultGroup) if defaultGroup else call.session.group
         if group is None:
             raise errors.api_usage(f"No such group: {defaultGroup}")
