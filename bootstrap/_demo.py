@@ -215,6 +215,8 @@ class Demo:
 
     def _summary(self, image: int, path: Path, preview: Path, seconds: float, outputs: dict[str, str]) -> None:
         table = Table(title="What came out", show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")  # paths stay whole
         table.add_row("Source", f"Image:{image}, {SAMPLE.name}")
         table.add_row("Imaris file", str(path))
         table.add_row("Preview", str(preview))

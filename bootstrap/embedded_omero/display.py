@@ -67,8 +67,14 @@ class Settings:
             maps = store.collection(b, b.entity.fields["spatialDomainEnhancement"])
             made.channels.append(
                 ChannelSettings(
-                    b["inputStart"], b["inputEnd"], (b["red"], b["green"], b["blue"], b["alpha"]), bool(b["active"]),
-                    b["family"]["value"], b["coefficient"], bool(b["noiseReduction"]), b["lookupTable"] or "",
+                    b["inputStart"],
+                    b["inputEnd"],
+                    (b["red"], b["green"], b["blue"], b["alpha"]),
+                    bool(b["active"]),
+                    b["family"]["value"],
+                    b["coefficient"],
+                    bool(b["noiseReduction"]),
+                    b["lookupTable"] or "",
                     any(m.entity.name == "ReverseIntensityContext" for m in maps),
                 )  # fmt: skip
             )
@@ -88,7 +94,9 @@ class Settings:
         values = {"defaultZ": self.z, "defaultT": self.t, "model": enum("RenderingModel", self.model)}
         quantum = {"cdStart": self.cd_start, "cdEnd": self.cd_end, "bitResolution": self.bits}
         if rdef is None:
-            rdef = call.add("RenderingDef", {"pixels": pixels, **values, "quantization": call.add("QuantumDef", quantum)})
+            rdef = call.add(
+                "RenderingDef", {"pixels": pixels, **values, "quantization": call.add("QuantumDef", quantum)}
+            )
         else:
             _change(call, rdef, values)
             _change(call, rdef["quantization"], quantum)
@@ -290,7 +298,9 @@ def thumbnail_size(size_x: int, size_y: int, longest: int) -> tuple[int, int]:
     return max(1, size_x * longest // side), max(1, size_y * longest // side)
 
 
-def thumbnail(settings: Settings, planes: Planes, size: tuple[int, int], z: int | None = None, t: int | None = None) -> bytes:
+def thumbnail(
+    settings: Settings, planes: Planes, size: tuple[int, int], z: int | None = None, t: int | None = None
+) -> bytes:
     """A small JPEG of the default plane, from the smallest resolution which suffices."""
     level = max((n for n, r in enumerate(planes.levels) if r.size_x >= size[0] and r.size_y >= size[1]), default=0)
     z, t = settings.z if z is None else z, settings.t if t is None else t

@@ -35,7 +35,17 @@ COLUMNS = {
     "select i.name from Image i join i.annotationLinks l join l.child a join a.mapValue nv "
     "where nv.name = 'l' and nv.value = '2'": ["b.tif"],
     "select o.name from ImageAnnotationLink l join l.child a join a.file o": ["a.ome"],
+    "select a.ns from Annotation a left join a.file where a.ns = 'rating' or a.file.name = 'a.ome' order by a.ns":
+        ["file", "rating"],  # a path goes through a join which has no alias
+    "select a.ns from Annotation a left join a.file f where a.ns = 'rating' or a.file.name = 'a.ome'": ["file"],
     "select count(*) from PlaneInfo i join fetch i.deltaT": None,
+    "select w.id from WellSample s left join s.well.plate p left join p.screenLinks k join s.well w "
+    "where k.parent.id = 1 and s.id = 3": [2],
+    "select i.name from Image i, OriginalFile o where o.size = 12 and i.name || 'x' = o.name || 'x'": [],
+    "select o.name from Image i, OriginalFile o, FilesetEntry e where e.clientPath = o.name and i.fileset = e.fileset":
+        ["a.ome"],
+    "select count(*) from Image i, Image j where i.description = j.description": [1],
+    "select count(nv) from MapAnnotation a join a.mapValue nv where index(nv) = 1": [1],
     # conditions
     "select p.name from Project p where p.description <> 'other'": ["P1"],
     "select p.name from Project p where not p.description = 'other'": ["P1"],
@@ -45,6 +55,7 @@ COLUMNS = {
     "select p.name from Project p where not (p.description = 'x' and p.name = 'P1')": PROJECTS,
     "select p.name from Project p where p.name not in ('P1', null)": [],
     "select p.name from Project p where p.name in ('P1', null)": ["P1"],
+    "select p.name from Project p where p.description not in ('x')": ["P1"],
     "select i.name from Image i where i.name like '_.tif' and i.name not like 'b%' order by i.name": ["a.tif", "c.tif"],
     "select o.name from OriginalFile o where o.name like 'a\\_ome'": [],
     "select o.name from OriginalFile o where o.name like 'a!.%' escape '!'": ["a.ome"],
@@ -54,6 +65,11 @@ COLUMNS = {
     "select d.name from Dataset d where d.imageLinks.size = 2 order by d.id": ["D1", "d2"],
     "select d.name from Dataset d where d.imageLinks is empty": ["D3"],
     "select w.row from Well w where w.wellSamples[1].id = 2": [0],
+    "select w.row from Well w where w.wellSamples[0] = 3 and w.wellSamples[7].id is null": [0],
+    "select w.row from Well w where 1 in (w.id, w.row - 5)": [0],
+    "select p.id from Plate p where 3 in elements(p.screenLinks)": [],
+    "select p.id from Plate p where 1 in elements(p.screenLinks)": [1],
+    "select count(*) from Pixels p where p.physicalSizeX is not null": [1],
     "select i.name from Image i where i.id = '1'": ["a.tif"],
     "select a.ns from Annotation a where a.class = MapAnnotation or a.class in (LongAnnotation)": ["rating", "map"],
     "select a.textValue from Annotation a where type(a) = TagAnnotation order by a.id": ["tag", "other", "set"],
@@ -89,6 +105,7 @@ COLUMNS = {
     "select l.parent.name from DatasetImageLink l group by l.parent.name having count(l) > 1 order by l.parent.name":
         ["D1", "d2"],
     "select count(p.description) from Project p": [1],
+    "select l.parent.name from ImageAnnotationLink l group by l.parent.name having count(*) > 2": ["b.tif"],
     # computations
     "select case when d.name = 'D1' then 'first' else d.name end from Dataset d order by d.id": ["first", "d2", "D3"],
     "select case d.name when 'D1' then 1 end from Dataset d order by d.id": [1, None, None],
@@ -96,6 +113,10 @@ COLUMNS = {
     "select p.name || '!' from Project p where p.name = upper(p.name)": ["P1!"],
     "select p.description || '!' from Project p order by p.id": ["first!", None],
     "select -p.sizeX / 3 from Pixels p where p.id = 1": [-2],
+    "select 1.5 / 0.5 from Pixels p where p.id = 1": [3.0],
+    "select concat('a', 2.0, 1 = 1) from Pixels p where p.id = 1": ["a2true"],
+    "select locate('b', 'abb') + locate('b', 'abb', 3) from Pixels p where p.id = 1": [5],
+    "select count(distinct type(a.class)) from Annotation a": [4],
     "select mod(p.sizeX, 3) + p.sizeY * 0.5 from Pixels p where p.id = 1": [10.0],
     "select substring(i.name, 3, 2) from Image i where i.id = 1": ["ti"],
     "select cast(p.sizeX as string) from Pixels p where p.id = 1": ["8"],
@@ -174,6 +195,17 @@ def test_text_is_escaped_by_its_quotes_only(world):
         ("select d.name from Dataset d join fetch d.imageLinks", "role=ome.model.containers.Dataset.imageLinks"),
         ("select w.wellSamples[0].id from Well w", '"rhs" is null'),
         ("select index(w) from Well w", "indexed collection"),
+        ("select index(w.id) from Well w", "indexed collection"),
+        ("select w from Well w where size(w.plate) = 1", "w.plate is not a collection"),
+        ("select w from Well w where size(w.id + 1) = 1", "size() needs a path"),
+        ("select w from Well w where size(nope) = 1", "Invalid path: 'nope'"),
+        ("select w from Well w join nope.x", "Invalid path: 'nope.x'"),
+        ("select w from Well w join w.row", "cannot dereference scalar: row"),
+        ("select w from Well w where w.wellSamples[0].image.name = 'x'", "could not resolve property: image.name"),
+        ("select w.wellSamples from Well w", "illegal attempt to dereference collection"),
+        ("select p.physicalSizeX.nope from Pixels p", "could not resolve property: nope of: physicalSizeX"),
+        ("select w.id from Pixels p join p.physicalSizeX x join x.value w", "could not resolve property: value"),
+        ("select cast(w.id as thing) from Well w", "requested type for CAST : thing"),
         ("select d from Dataset d left join d.imageLinks l with l.child.name = 'x'", "with clause"),
     ],
 )
@@ -237,6 +269,7 @@ D_BY_ID = "select d.name from Dataset d where d.id = :x"
         ("select d.name from Dataset d where d = :x", 1, omero.InternalException),
         ("select w.id from Well w where w.row = :x", 1, omero.InternalException),
         ("select w.id from Well w where :x < w.row", rint(0), [3, 4]),
+        ("select w.id from Well w where :x < w.row", 0, omero.InternalException),
         ("select w.id from Well w join w.wellSamples s where index(s) = :x", 1, omero.InternalException),
         ("select m.id from GroupExperimenterMap m where m.owner = :x", rbool(True), []),
         ("select m.id from GroupExperimenterMap m where m.owner = :x", rstring("t"), omero.InternalException),

@@ -106,6 +106,9 @@ class Texts:
         """A condition on a text or a size."""
         alias = self.pick(*self.aliases)
         name = self.pick(*VALUES.get(self.aliases[alias], ("id",)))
+        same = [a for a, e in self.aliases.items() if name in VALUES.get(e, ())]
+        if same and self.chance.random() < 0.5:
+            return f"{alias}.{name} = {self.pick(*same)}.{name}"
         if name in ("name", "description", "ns"):
             return f"{alias}.{name} {self.pick('=', 'like', '<>')} {self.pick(*map(repr, TEXTS))}"
         return f"{alias}.{name} between 1 and 2"
@@ -114,7 +117,7 @@ class Texts:
         kind = self.chance.randint(0, 9 if depth else 5)
         a, id = self.number(), self.chance.randint(1, 5)
         if kind == 0:
-            return f"{a} {self.pick('=', '<', '<>')} {id}"
+            return f"{a} {self.pick('=', '<', '<>')} {self.pick(id, float(id))}"
         if kind == 1:
             return f"{id} {self.pick('=', '>=')} {a}"
         if kind == 2:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from embedded_omero.imports import ImportFailed
 from omero.rtypes import unwrap
 from omero.sys import ParametersI
 
+from embedded_omero.imports import ImportFailed
+
 from . import images
 
-DATA = __import__("pathlib").Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ def test_time_points_of_a_plain_tiff(one, tmp_path):
     assert image.getPrimaryPixels().sha1 == "ea73b46777b7d9ab0064e63b9b2428e55bcdbfc7"
     (channel,) = image.getChannels()
     assert (channel.getName(), channel.getLabel(), channel.getColor().getHtml()) == (None, "0", "808080")
-    assert image.getRenderingModel() == "greyscale"
+    assert image.isGreyscaleRenderingModel()
     np.testing.assert_array_equal(image.getPrimaryPixels().getPlane(0, 0, 3), data[3])
 
 
@@ -147,7 +149,7 @@ def test_imagej_hyperstack(one, tmp_path):
     tifffile.imwrite(path.with_name("tzc.tif"), data, imagej=True, metadata={"axes": "TZCYX", "finterval": 30.0})
     image = one(path.with_name("tzc.tif"))
     assert (image.getSizeT(), image.getSizeZ(), image.getSizeC()) == (2, 3, 4)
-    assert image.getPrimaryPixels().getTimeIncrement() == 30.0
+    assert image.getPrimaryPixels().getTimeIncrement().getValue() == 30.0
     np.testing.assert_array_equal(image.getPrimaryPixels().getPlane(2, 1, 1), data[1, 2, 1])
 
 
@@ -310,7 +312,10 @@ def test_pages_of_different_size_are_different_images(importer, omero_conn, tmp_
             writer.write(images.slope(*shape), photometric="minisblack", metadata=None)
     (result,) = importer(path)
     found = [omero_conn.getObject("Image", i) for i in result.image_ids]
-    assert [(i.getName(), i.getSizeX(), i.getSizeT()) for i in found] == [("mixed.tif [0]", 12, 2), ("mixed.tif [1]", 8, 1)]
+    assert [(i.getName(), i.getSizeX(), i.getSizeT()) for i in found] == [
+        ("mixed.tif [0]", 12, 2),
+        ("mixed.tif [1]", 8, 1),
+    ]
 
 
 def test_image_in_several_files(importer, omero_conn, tmp_path):
@@ -325,7 +330,10 @@ def test_image_in_several_files(importer, omero_conn, tmp_path):
         tifffile.imwrite(path, plane, photometric="minisblack", description=text.encode(), metadata=None)
     (result,) = importer(paths)  # both belong to one image, which is imported once
     image = omero_conn.getObject("Image", result.image_ids[0])
-    assert [p.rpartition("/")[2] for p in image.getImportedImageFilePaths()["server_paths"]] == ["c0.ome.tif", "c1.ome.tif"]
+    assert [p.rpartition("/")[2] for p in image.getImportedImageFilePaths()["server_paths"]] == [
+        "c0.ome.tif",
+        "c1.ome.tif",
+    ]
     assert image.countFilesetFiles() == 2
     for c in range(2):
         np.testing.assert_array_equal(image.getPrimaryPixels().getPlane(0, c, 0), planes[c])
@@ -425,8 +433,8 @@ def test_fileset(one, omero_conn, omero_server, omero_user, tmp_path):
     assert re.fullmatch(prefix + re.escape(path.name), paths["server_paths"][0])
     assert paths["client_paths"] == [str(path).lstrip("/")]
     _, root = omero_conn.c.getManagedRepository(description=True)
-    stored = root.path.val + root.name.val + "/" + paths["server_paths"][0]
-    assert open(stored, "rb").read() == path.read_bytes()
+    stored = Path(root.path.val, root.name.val, paths["server_paths"][0])
+    assert stored.read_bytes() == path.read_bytes()
     fileset = fetch(
         omero_conn,
         "select f from Fileset f join fetch f.usedFiles e join fetch e.originalFile o join fetch o.hasher where f.id = :id",
@@ -440,7 +448,8 @@ def test_fileset(one, omero_conn, omero_server, omero_user, tmp_path):
     assert file.mimetype is None and file.atime is None
     assert file.ctime is not None and file.mtime is not None
     assert file.repo.val == root.hash.val == omero_server.core.repositories.managed_uuid
-    assert image.getFilesetFilesInfo() == {"fileset": True, "count": 1, "size": path.stat().st_size, "annotations": []}
+    info = {"fileset": True, "count": 1, "size": path.stat().st_size, "annotations": []}
+    assert omero_conn.getFilesetFilesInfo([image.id]) == info
     assert image.getInplaceImport() is None
     assert [f.getName() for f in image.getImportedImageFiles()] == [path.name]
 
@@ -472,12 +481,12 @@ def test_folders_have_rows(one, omero_conn, omero_user, tmp_path):
     one(images.five_d(tmp_path)[0])
     top = f"{omero_user.name}_{omero_user.id}"
     query = (
-        "select o.path, o.name, u.omeName, g.name from OriginalFile o join o.details.owner u join o.details.group g "
+        "select o.path, o.name, u.id, g.name from OriginalFile o join o.details.owner u join o.details.group g "
         "where o.mimetype = 'Directory' and (o.name = :top or o.path like :below) order by o.id"
     )
     found = rows(omero_conn, query, top=top, below=f"{top}/%")
-    assert found[0] == ["/", top, "root", "user"]
-    assert [r[2:] for r in found[1:]] == [[omero_user.name, "user"]] * 3
+    assert found[0] == ["/", top, 0, "user"]
+    assert [r[2:] for r in found[1:]] == [[omero_user.id, "user"]] * 3
     assert [r[0].count("/") for r in found] == [1, 1, 2, 3]
 
 
@@ -487,7 +496,8 @@ def test_linked_files(one, omero_conn, omero_server, tmp_path):
     stored = omero_server.core.repositories.managed / image.getImportedImageFilePaths()["server_paths"][0]
     assert stored.is_symlink() and stored.resolve() == path.resolve()
     assert image.getInplaceImport() == "ome.formats.importer.transfers.SymlinkFileTransfer"
-    assert image.getFilesetFilesInfo()["annotations"][0]["ns"] == "openmicroscopy.org/omero/import/fileTransfer"
+    (note,) = omero_conn.getFilesetFilesInfo([image.id])["annotations"]
+    assert note["ns"] == "openmicroscopy.org/omero/import/fileTransfer"
     np.testing.assert_array_equal(image.getPrimaryPixels().getPlane(0, 0, 0), arrays[0][0])
 
 
@@ -586,7 +596,9 @@ def test_plate_of_one_file(omero_server, omero_user, omero_conn, tmp_path):
     assert fields[1].getImage().series == 9
     np.testing.assert_array_equal(fields[1].getImage().getPrimaryPixels().getPlane(0, 0, 0), data[9])
     acquisitions = rows(
-        omero_conn, "select ws.plateAcquisition.name from WellSample ws where ws.well.plate.id = :id", id=result.plate_id
+        omero_conn,
+        "select ws.plateAcquisition.name from WellSample ws where ws.well.plate.id = :id",
+        id=result.plate_id,
     )
     assert acquisitions == [["Run 1"]] * 12
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -194,6 +195,31 @@ def test_a_part_file_removed_behind_the_writers_back(tmp_path):
     with pytest.raises(ImsWriteError, match="No such file"):
         part.commit()
     part.discard()
+
+
+def test_hdf5_reads_back_what_it_wrote(tmp_path):
+    part = PartFile(tmp_path / "a.ims")
+    with h5py.File(part.path, "w", driver="fileobj", fileobj=part) as file:
+        file.create_dataset("image", data=IMAGE, chunks=(1, 1, 24, 100, 100), compression="gzip")
+        file.flush()
+        np.testing.assert_array_equal(file["image"][()], IMAGE)
+    part.commit()
+    with h5py.File(tmp_path / "a.ims") as file:
+        np.testing.assert_array_equal(file["image"][()], IMAGE)
+
+
+@pytest.mark.parametrize(("number", "works"), [(errno.ENOLCK, True), (errno.EIO, False)])
+def test_a_file_system_without_locks(number, works, tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("openhcs_core.imaris.partfile.fcntl.flock", refuse)
+    if works:
+        write_ims(IMAGE, tmp_path / "a.ims")
+        assert check_ims(tmp_path / "a.ims", source=IMAGE) == []
+    else:
+        with pytest.raises(ImsWriteError, match="Input/output error"):
+            write_ims(IMAGE, tmp_path / "a.ims")
 
 
 def test_errors_are_errors_of_the_project():

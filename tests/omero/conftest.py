@@ -45,3 +45,15 @@ def stored_file(omero_server):
         return omero_server.core.repositories.managed / path
 
     return find
+
+
+@pytest.fixture
+def make_image(omero_conn, conn):
+    """Function which makes an image of (T, C, Z, Y, X) through the API."""
+
+    def make(array, name="made"):
+        t, c, z = array.shape[:3]
+        planes = (array[at_t, at_c, at_z] for at_z in range(z) for at_c in range(c) for at_t in range(t))
+        return conn.getObject("Image", omero_conn.createImageFromNumpySeq(planes, name, z, c, t).getId())
+
+    return make

@@ -85,24 +85,223 @@ def test_each_image_of_a_file_is_its_own_series(omero_server, omero_user, conn, 
     [("int8", "i1"), ("uint8", "u1"), ("int16", "i2"), ("uint16", "u2"), ("int32", "i4"), ("uint32", "u4"),
      ("float", "f4"), ("double", "f8")],
 )  # fmt: skip
-def test_all_pixel_types_through_the_api(conn, voxels, kind, dtype):
-    planes = list(voxels(4, 20, 30).astype(dtype) - (100 if dtype[0] in "if" else 0))
-    image = conn.createImageFromNumpySeq(iter(planes), "made", sizeZ=2, sizeC=2, sizeT=1)
-    image = conn.getObject("Image", image.getId())
+def test_all_pixel_types_through_the_api(make_image, conn, voxels, kind, dtype):
+    array = voxels(2, 2, 3, 20, 30).astype(dtype) - np.dtype(dtype).type(100 if dtype[0] in "if" else 0)
+    image = make_image(array)
     assert image.getPixelsType() == kind
     pixels = open_pixels(conn, image)
     assert pixels.source == "the OMERO API, for the image was not imported from a file"
-    assert np.array_equal(read_all(pixels)[0], np.reshape(planes, (2, 2, 20, 30)).transpose(1, 0, 2, 3)) or np.array_equal(
-        read_all(pixels)[0], np.reshape(planes, (2, 2, 20, 30))
-    )
+    assert pixels.dtype.newbyteorder("=") == array.dtype
+    assert np.array_equal(read_all(pixels), array)
     pixels.close()
 
 
-def test_large_planes_are_read_in_tiles(conn, voxels, monkeypatch):
+def test_bits(omero_conn, conn):
+    kind = conn.getQueryService().findByQuery("from PixelsType p where p.value = 'bit'", None)
+    number = omero_conn.getPixelsService().createImage(20, 10, 1, 1, [0], kind, "bits", "").val
+    image = conn.getObject("Image", number)
+    mask = (np.arange(200) % 3 == 0).reshape(10, 20)
+    store = omero_conn.c.sf.createRawPixelsStore()
+    store.setPixelsId(image.getPixelsId(), False)
+    size = store.getPlaneSize()
+    store.setPlane((np.packbits(mask) if size == 25 else mask.astype("u1")).tobytes(), 0, 0, 0)
+    store.close()
+    pixels = open_pixels(conn, image)
+    assert np.array_equal(read_all(pixels)[0, 0, 0], mask)
+    pixels.close()
+
+
+def test_large_planes_are_read_in_tiles(make_image, conn, voxels, monkeypatch):
     monkeypatch.setattr(raw_pixels, "PLANE_BYTES", 1000)
     monkeypatch.setattr(raw_pixels, "TILE", 16)
-    array = voxels(2, 50, 45)
-    image = conn.createImageFromNumpySeq(iter(array), "made", sizeZ=2)
-    pixels = open_pixels(conn, conn.getObject("Image", image.getId()))
-    assert np.array_equal(read_all(pixels)[0, 0], array)
+    array = voxels(1, 1, 2, 50, 45)
+    pixels = open_pixels(conn, make_image(array))
+    assert np.array_equal(read_all(pixels), array)
     pixels.close()
+
+
+def through_api(conn, image, settings=None):
+    """The reason why an image is read through the API, and its voxels."""
+    pixels = open_pixels(conn, image, settings)
+    try:
+        assert pixels.source.startswith("the OMERO API, for ")
+        return pixels.source.removeprefix("the OMERO API, for "), read_all(pixels)
+    finally:
+        pixels.close()
+
+
+@pytest.fixture
+def ome(import_tiff, voxels):
+    """An imported OME-TIFF of 3 time points and 4 sections, and its voxels."""
+    array = voxels(3, 4, 50, 40)
+    return import_tiff(array, "image.ome.tif", metadata={"axes": "TZYX"}), in_order(array, "TZYX")
+
+
+@pytest.fixture
+def elsewhere(omero_server, tmp_path):
+    """Settings by which this machine sees the repository in another folder, and that folder."""
+    folder = tmp_path / "mounted"
+    return Settings(path_map={str(omero_server.core.repositories.managed): folder}), folder
+
+
+def mounted(folder, stored, omero_server):
+    """Where the file of an image is expected below another folder."""
+    path = folder / stored.relative_to(omero_server.core.repositories.managed)
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_a_file_seen_elsewhere(conn, ome, elsewhere, stored_file, omero_server):
+    image, array = ome
+    settings, folder = elsewhere
+    shutil.copy(stored_file(image), mounted(folder, stored_file(image), omero_server))
+    pixels = open_pixels(conn, image, settings)
+    assert pixels.source == FROM_FILE
+    assert np.array_equal(read_all(pixels), array)
+    pixels.close()
+
+
+def test_planes_larger_than_a_message(conn, import_tiff, elsewhere):
+    """64 MB is what the server's templates allow for a message."""
+    array = np.zeros((8200, 8200), "u1")
+    array[::1000, ::900] = 7
+    image = import_tiff(array, metadata=None, tile=(512, 512), compression="zlib")
+    pixels = open_pixels(conn, image, elsewhere[0])
+    assert pixels.source.startswith("the OMERO API")
+    assert np.array_equal(pixels.read(0, 0, 0, 1, 1, 8200)[0], array[1:])
+    pixels.close()
+
+
+def spoil_nothing(path, stored):
+    """The file is not there."""
+
+
+def spoil_end(path, stored):
+    path.write_bytes(stored.read_bytes()[:-3000])
+
+
+def spoil_header(path, stored):
+    path.write_bytes(b"not a TIFF" + stored.read_bytes())
+
+
+def spoil_voxels(path, stored):
+    array = tifffile.imread(stored)
+    array[-1, -1, array.shape[2] // 2] += 1
+    tifffile.imwrite(path, array, metadata={"axes": "TZYX"})
+
+
+def spoil_order(path, stored):
+    tifffile.imwrite(path, tifffile.imread(stored).swapaxes(0, 1), metadata={"axes": "ZTYX"})
+    path.write_bytes(path.read_bytes().replace(b"XYTZC", b"XYZTC"))
+
+
+def spoil_size(path, stored):
+    tifffile.imwrite(path, tifffile.imread(stored)[:, :, :-1], metadata={"axes": "TZYX"})
+
+
+def spoil_type(path, stored):
+    tifffile.imwrite(path, tifffile.imread(stored).astype("f4"), metadata={"axes": "TZYX"})
+
+
+def spoil_axes(path, stored):
+    tifffile.imwrite(path, tifffile.imread(stored), metadata={"axes": "CZYX"})
+
+
+def spoil_planes(path, stored):
+    """The description tells of more planes than there are."""
+    tifffile.imwrite(path, tifffile.imread(stored)[:2], metadata={"axes": "TZYX"})
+    path.write_bytes(
+        path.read_bytes().replace(b'SizeT="2"', b'SizeT="3"').replace(b'PlaneCount="8"', b'PlaneCount="9"')
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (spoil_nothing, "the file image.ome.tif is not to be found on this machine"),
+        (spoil_end, "the file cannot be read at T3 C1 Z4 (it ends too early)"),
+        (spoil_header, "the file cannot be read (not a TIFF file"),
+        (spoil_voxels, "the file holds other voxels than OMERO shows at T3 C1 Z4"),
+        (spoil_order, "the file holds other voxels than OMERO shows at T1 C1 Z2"),
+        (spoil_size, "the planes of the file have another size"),
+        (spoil_type, "the file holds float32, the image uint16"),
+        (spoil_axes, "the planes of the file are not those of the image"),
+        (spoil_planes, "4 of 12 planes are missing in the file"),
+    ],
+)
+def test_a_file_that_is_not_right(conn, ome, elsewhere, stored_file, omero_server, spoil, reason):
+    image, array = ome
+    settings, folder = elsewhere
+    spoil(mounted(folder, stored_file(image), omero_server), stored_file(image))
+    said, found = through_api(conn, image, settings)
+    assert said.startswith(reason)
+    assert np.array_equal(found, array)
+
+
+def test_a_file_that_may_not_be_read(conn, ome, monkeypatch):
+    image, array = ome
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # to root every file is readable
+    said, found = through_api(conn, image)
+    assert said == "the file image.ome.tif may not be read on this machine"
+    assert np.array_equal(found, array)
+
+
+def test_a_file_that_breaks_later(conn, ome, elsewhere, stored_file, omero_server):
+    image, array = ome
+    settings, folder = elsewhere
+    path = mounted(folder, stored_file(image), omero_server)
+    shutil.copy(stored_file(image), path)
+    pixels = open_pixels(conn, image, settings)
+    assert np.array_equal(pixels.read(0, 0, 0, 4, 0, 50), array[0, 0])
+    with path.open("r+b") as file:
+        file.truncate(5000)
+    assert np.array_equal(pixels.read(2, 0, 0, 4, 0, 50), array[2, 0])
+    assert pixels.source == "the OMERO API, for the file cannot be read at T3 C1 Z1 (it ends too early)"
+    pixels.close()
+
+
+def test_files_named_in_the_metadata_must_belong_to_the_image(
+    conn, ome, elsewhere, stored_file, omero_server, tmp_path
+):
+    """Else one could have the server read the files of other people."""
+    image, array = ome
+    settings, folder = elsewhere
+    path = mounted(folder, stored_file(image), omero_server)
+    shutil.copy(stored_file(image), path)
+    foreign = tmp_path / "foreign.ome.tif"
+    shutil.copy(path, foreign)
+    xml = tifffile.TiffFile(path).ome_metadata
+    uuid = "urn:uuid:11111111-2222-3333-4444-555555555555"
+    there = f'<TiffData IFD="0" PlaneCount="12"><UUID FileName="{foreign}">{uuid}</UUID></TiffData>'
+    begin, end = xml.index("<TiffData"), xml.index("</Pixels>")
+    description = (xml[:begin] + there + xml[end:]).encode()
+    tifffile.imwrite(path, array[0, 0], metadata=None, description=description, photometric="minisblack")
+    said, found = through_api(conn, image, settings)
+    assert said == "the file refers to files that do not belong to the image"
+    assert np.array_equal(found, array)
+
+
+def test_files_that_may_not_be_downloaded(omero_server, omero_user, conn, tmp_path, voxels):
+    """Those of plates, as servers are set up."""
+    tifffile.imwrite(tmp_path / "a.tif", voxels(50, 40))
+    plate = omero_server.import_plate({"A01": [[tmp_path / "a.tif"]]}, user=omero_user.name)
+    said, found = through_api(conn, conn.getObject("Image", plate.image_ids[0]))
+    assert said == "downloading its file is restricted"
+    assert np.array_equal(found[0, 0, 0], voxels(50, 40))
+
+
+def test_channels_interleaved_in_the_file(conn, import_tiff, voxels):
+    array = voxels(50, 40, 3, dtype="u1")
+    said, found = through_api(conn, import_tiff(array, photometric="rgb"))
+    assert said == "its channels are interleaved in the file"
+    assert np.array_equal(found[0, :, 0], array.transpose(2, 0, 1))
+
+
+def test_an_image_without_planes(omero_conn, conn, omero_server, make_image, voxels):
+    """Made through the API; its file has gone."""
+    image = make_image(voxels(1, 1, 1, 20, 30))
+    with omero_server.core.store.lock:
+        record = omero_server.core.store.get("Pixels", image.getPixelsId())
+        Path(omero_server.core.repositories.pixels_path(record)).unlink()
+    with pytest.raises(OmeroError, match="the server has no pixels for it"):
+        open_pixels(conn, image)

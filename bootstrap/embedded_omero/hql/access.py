@@ -92,8 +92,6 @@ def _lookup(engine: Engine, source: Source, kind: str, name: str, value: Any) ->
     store, entity = engine.store, source.entity
     if kind == "value":
         return engine.value_index(entity, name).get(value, ())
-    if not isinstance(value, int):
-        return ()
     if kind == "id":
         record = store.get(entity, value)
         return () if record is None else (record,)

@@ -111,9 +111,9 @@ class Block:
             if named:
                 return comparable(named[0])
         if isinstance(node, nodes.Literal) and node.kind == "int":
-            if not 1 <= int(str(node.value)) <= len(self._items):
+            if not 1 <= node.value <= len(self._items):
                 raise failure("grammar")
-            return comparable(self._items[int(str(node.value)) - 1])
+            return comparable(self._items[node.value - 1])
         return comparable(self._in("order", node))
 
     def _own_slots(self) -> frozenset[int]:

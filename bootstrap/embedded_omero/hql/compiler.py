@@ -32,6 +32,7 @@ from .types import (
 if TYPE_CHECKING:
     from .engine import Engine
 
+
 @dataclass(frozen=True)
 class Aggregate:
     """A function over the rows of a group; its result is put into a slot of the environment."""
@@ -168,9 +169,7 @@ class Compiler:
 
     def _element(self, node: nodes.Element) -> Expr:
         if self.clause == "select":
-            raise HqlSemanticError(
-                'Cannot invoke "antlr.collections.AST.getType()" because "rhs" is null', quote=False
-            )
+            raise HqlSemanticError('Cannot invoke "antlr.collections.AST.getType()" because "rhs" is null', quote=False)
         source, f = self.scope.collection(node.collection.parts)
         owner, index, elements = of_source(source), self.compile(node.index), self.engine.elements
 

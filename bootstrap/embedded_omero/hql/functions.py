@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .types import DOUBLE, INT, NULL, STRING, UNKNOWN, Type, is_number
+from .types import DOUBLE, INT, NULL, STRING, UNKNOWN, Type
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,3 @@ AGGREGATES: dict[str, Callable[[list[Any]], Any]] = {
     "min": lambda values: min(values, default=None),
     "max": lambda values: max(values, default=None),
 }
-
-
-def is_text(type: Type) -> bool:
-    return not is_number(type) and type.kind in ("string", "unit", "discriminator", "unknown", "null")

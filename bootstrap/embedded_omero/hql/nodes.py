@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Param:
 class Literal:
     """``kind`` is int, long, float, double, string, bool or null."""
 
-    value: object
+    value: Any
     kind: str
 
 

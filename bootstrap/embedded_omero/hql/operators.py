@@ -89,7 +89,7 @@ def coerced(node: nodes.Node, expr: Expr, other: Type) -> Expr:
     if not isinstance(node, nodes.Literal) or node.kind != "string" or not (is_number(other) or other.entity):
         return expr
     try:
-        return constant(DOUBLE, float(node.value)) if "." in str(node.value) else constant(LONG, int(str(node.value)))
+        return constant(DOUBLE, float(node.value)) if "." in node.value else constant(LONG, int(node.value))
     except ValueError:
         raise failure("data") from None
 
@@ -105,7 +105,7 @@ def comparison(op: str, left: Expr, right: Expr) -> Expr:
         y = b(env)
         return None if y is None else test(x, y)
 
-    equalities = ()
+    equalities: tuple[Equality, ...] = ()
     if op == "=":
         sides = ((left, b, right.slots), (right, a, left.slots))
         equalities = tuple(Equality(e.access, _single(get_), s) for e, get_, s in sides if e.access is not None)

@@ -13,7 +13,7 @@ from .. import errors
 from .errors import HqlError
 from .types import Type
 
-_KINDS: tuple[tuple[type, str], ...] = (
+_KINDS: tuple[tuple[Any, str], ...] = (
     (omero.RInt, "int"),
     (omero.RLong, "long"),
     (omero.RFloat, "float"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from .. import errors, permissions
 from ..metamodel import Entity, Field, MetaModel
@@ -18,6 +20,8 @@ DETAILS = {
     "updateEvent": ("updated", "Event"),
     "externalInfo": ("external", "ExternalInfo"),
 }
+
+_JOINED = {"ref": "ref", "collection": "collection", "named": "pairs", "quantity": "quantity"}
 
 
 def find_field(entity: Entity, name: str) -> Field | None:
@@ -81,21 +85,16 @@ class Scope:
 
     def _join(self, parent: Source, name: str, alias: str | None, left: bool, fetch: bool = False) -> Source:
         entity = self._entity(parent, name)
-        common = {"parent": parent, "name": name, "left": left, "fetch": fetch}
-        if name.startswith("details."):
-            source = Source(self.new_slot(), alias, self._details(entity, name), "ref", **common)
+        f = None if name.startswith("details.") else self._field(entity, name)
+        if f is None:
+            kind, target = "ref", self._details(entity, name)
+        elif f.kind in _JOINED:
+            kind, target = _JOINED[f.kind], self.model[f.type] if f.kind in ("ref", "collection") else None
         else:
-            f = self._field(entity, name)
-            if f.kind in ("ref", "collection"):
-                source = Source(self.new_slot(), alias, self.model[f.type], f.kind, field=f, **common)
-                if f.ordered:
-                    source.index_slot = self.new_slot()
-            elif f.kind == "named":
-                source = Source(self.new_slot(), alias, None, "pairs", field=f, index_slot=self.new_slot(), **common)
-            elif f.kind == "quantity":
-                source = Source(self.new_slot(), alias, None, "quantity", field=f, **common)
-            else:
-                raise HqlSemanticError(f"cannot dereference scalar: {name}")
+            raise HqlSemanticError(f"cannot dereference scalar: {name}")
+        source = Source(self.new_slot(), alias, target, kind, parent, name, f, left, fetch)
+        if kind == "pairs" or f is not None and f.ordered:
+            source.index_slot = self.new_slot()
         self.sources.append(source)
         if alias is None and source.kind == "ref":
             self._implied.setdefault((parent.slot, name), source)
@@ -181,42 +180,36 @@ class Scope:
         return f is not None and f.kind == "ref"
 
     def _property(self, source: Source, name: str, id_only: bool = False) -> Expr:
+        """Property of a source; of a reference the id only if that is asked for."""
         entity = self._entity(source, name)
-        slot = source.slot
-        slots = frozenset((slot,))
+
+        def of(type: Type, read: Callable[[Record], Any], access: Access | None = None) -> Expr:
+            slot = source.slot
+            return Expr(type, lambda env: None if (r := env[slot]) is None else read(r), frozenset((slot,)), access)
+
         if name == "id":
-            return Expr(LONG, lambda env: None if (r := env[slot]) is None else r.id, slots, Access(source, "id"))
+            return of(LONG, lambda record: record.id, Access(source, "id"))
         if name == "class":
-            return Expr(DISCRIMINATOR, lambda env: None if (r := env[slot]) is None else r.entity, slots)
+            return of(DISCRIMINATOR, lambda record: record.entity)
         if name == "version":
-            return Expr(INT, lambda env: None if (r := env[slot]) is None else r.values.get("version", 0), slots)
+            return of(INT, lambda record: record.values.get("version", 0))
         if name == "details.permissions":
-            return Expr(PERMISSIONS, lambda env: None if (r := env[slot]) is None else permissions_text(r), slots)
+            return of(PERMISSIONS, permissions_text)
         if name == "details.permissions.perm1":
-            return Expr(
-                LONG, lambda env: None if (r := env[slot]) is None else permissions.bits(permissions_text(r)), slots
-            )
+            return of(LONG, lambda record: permissions.bits(permissions_text(record)))
+        access = None
         if name.startswith("details."):
-            target, attribute = self._details(entity, name), DETAILS[name[8:]][0]
-            if id_only:
-                return Expr(
-                    LONG,
-                    lambda env: None if (r := env[slot]) is None or (t := getattr(r, attribute)) is None else t.id,
-                    slots,
-                )
-            return Expr(Type("entity", target), lambda env: getattr(env[slot], attribute, None), slots)
-        f = self._field(entity, name)
-        if f.kind in ("collection", "named"):
-            raise _dereferenced(source, name)
-        access = Access(source, "ref" if f.kind == "ref" else "value", name)
+            type, attribute = Type("entity", self._details(entity, name)), DETAILS[name[8:]][0]
+            read: Callable[[Record], Any] = operator.attrgetter(attribute)
+        else:
+            f = self._field(entity, name)
+            if f.kind in ("collection", "named"):
+                raise _dereferenced(source, name)
+            type, access = self._type(f), Access(source, "ref" if f.kind == "ref" else "value", name)
+            read = operator.itemgetter(name)
         if id_only:
-            return Expr(
-                LONG, lambda env: None if (r := env[slot]) is None or (t := r.values.get(name)) is None else t.id,
-                slots, access,
-            )  # fmt: skip
-        return Expr(
-            self._type(f), lambda env: None if (r := env[slot]) is None else r.values.get(name), slots, access
-        )
+            return of(LONG, lambda record: None if (target := read(record)) is None else target.id, access)
+        return of(type, read, access)
 
     def ends_at_collection(self, parts: tuple[str, ...]) -> bool:
         """Whether a path leads to a collection; makes no joins."""

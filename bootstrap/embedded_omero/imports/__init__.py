@@ -74,7 +74,8 @@ def import_files(
     ImportFailed
         If a file cannot be imported. Nothing of that file is left; files before it stay imported.
     """
-    from .build import import_placed, place
+    from .build import import_placed
+    from .place import place
     from .tiff import read_structure
 
     sources = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
@@ -138,7 +139,8 @@ def import_plate(
     ImportFailed
         If files are missing or do not fit each other. Nothing is left then.
     """
-    from .build import import_placed, place
+    from .build import import_placed
+    from .place import place
     from .plate import companion, find_wells
 
     if isinstance(wells, (str, os.PathLike)):

@@ -1,30 +1,26 @@
-"""What an import leaves behind: files in the managed repository and the records which describe them."""
+"""The records which an import makes."""
 
 from __future__ import annotations
 
 import logging
 import os
 import platform
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import omero
 import omero_version
 import tifffile
 
 from .. import display, pixeldata
-from ..pixelreaders import Planes
 from ..services.job import new_job
 from ..services.raw_file import checksum
 from ..services.repository import make_directories
 from ..store import Record, now_ms
 from . import omexml
 from .errors import ImportFailed
+from .measure import Measured, measure
+from .place import Placement
 from .tiff import Series, Structure
 
 if TYPE_CHECKING:
@@ -37,138 +33,6 @@ SYMLINK_TRANSFER = "ome.formats.importer.transfers.SymlinkFileTransfer"
 THUMBNAIL = 96
 _NAME_LENGTH = 255
 _LATER_JOBS = ("MetadataImportJob", "PixelDataJob", "ThumbnailGenerationJob", "IndexingJob")
-
-
-# -- files
-
-
-@dataclass
-class Placement:
-    """Files in the managed repository.
-
-    Attributes
-    ----------
-    prefix : str
-        Folder of the import, relative to the repository, with a slash at the end.
-    folder : Path
-    files : list of Path
-        Where the files are now; the first is the one that describes the others.
-    sources : list of Path
-        Where they came from.
-    log : Path
-        The import's log file.
-    """
-
-    prefix: str
-    folder: Path
-    files: list[Path]
-    sources: list[Path]
-    log: Path
-
-    def remove(self) -> None:
-        """Take everything away again."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.log.unlink(missing_ok=True)
-        for folder in list(self.folder.parents)[: self.prefix.count("/") - 1]:
-            try:
-                folder.rmdir()
-            except OSError:
-                break  # others have files there
-
-
-def place(call: Call, sources: Sequence[Path], transfer: str, generated: dict[Path, str] | None = None) -> Placement:
-    """Copy files into a folder of their own in the managed repository, or link them there.
-
-    Parameters
-    ----------
-    sources : sequence of Path
-        Files which lie in one folder or below; those in ``generated`` are written instead of copied.
-    transfer : {"copy", "ln_s"}
-    generated : dict of Path to str, optional
-
-    Raises
-    ------
-    ImportFailed
-        If a file cannot be read or the repository cannot be written; nothing is left then.
-    """
-    base = Path(os.path.commonpath([str(p.parent) for p in sources]))
-    placed = _folder(call)
-    try:
-        for source in sources:
-            target = placed.folder / source.relative_to(base)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if generated and source in generated:
-                target.write_text(generated[source], encoding="utf-8")
-            elif transfer == "ln_s":
-                target.symlink_to(source)
-            else:
-                shutil.copyfile(source, target)
-            placed.files.append(target)
-            placed.sources.append(source)
-        placed.log.touch()
-    except OSError as exc:
-        placed.remove()
-        raise ImportFailed(f"Cannot put {exc.filename or source} into the managed repository: {exc.strerror}.") from exc
-    return placed
-
-
-def _folder(call: Call) -> Placement:
-    """A folder which no other import has: <user>_<id>/<year>-<month>/<day>/<time>/."""
-    user = call.user["omeName"].replace("/", "_")
-    moment = datetime.now()
-    while True:
-        time = f"{moment:%H-%M-%S}.{moment.microsecond // 1000:03d}"
-        prefix = f"{user}_{call.user.id}/{moment:%Y-%m}/{moment:%d}/{time}/"
-        folder = call.core.repositories.managed / prefix
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            moment += timedelta(milliseconds=1)
-            continue
-        except OSError as exc:
-            raise ImportFailed(f"Cannot write into the managed repository: {exc}.") from exc
-        return Placement(prefix, folder, [], [], folder.with_name(time + ".log"))
-
-
-# -- measuring
-
-
-@dataclass
-class Measured:
-    """Limits of each channel (None: unknown) and SHA-1 of an image."""
-
-    limits: list[tuple[float, float] | None]
-    sha1: str
-
-
-def measure(planes: Planes, pixels_type: str) -> Measured:
-    """Read all pixels of an image once; large ones with resolutions of their own are not read."""
-    large = pixeldata.requires_pyramid(planes.size_x, planes.size_y, pixels_type)
-    if large and len(planes.levels) > 1:
-        planes.plane(0, 0, 0, len(planes.levels) - 1)  # at least the smallest can be read
-        return Measured([None] * planes.size_c, pixeldata.NOT_WRITTEN)
-    sha1 = pixeldata.new_digest()
-    limits: list[tuple[float, float] | None] = [None] * planes.size_c
-    for t in range(planes.size_t):
-        for c in range(planes.size_c):
-            for band in planes.bands(c, t):
-                sha1.update(planes.stored(band))
-                limits[c] = _wider(limits[c], band)
-    return Measured(limits, pixeldata.NOT_WRITTEN if large else sha1.hexdigest())
-
-
-def _wider(limits: tuple[float, float] | None, band: np.ndarray) -> tuple[float, float] | None:
-    if band.dtype.kind == "c":
-        return None  # complex numbers have no order
-    if band.dtype.kind == "f":
-        band = band[np.isfinite(band)]
-    if not band.size:
-        return limits
-    low, high = float(band.min()), float(band.max())
-    return (low, high) if limits is None else (min(low, limits[0]), max(high, limits[1]))
-
-
-# -- records
 
 
 class Builder:
@@ -384,7 +248,9 @@ def import_placed(
         for number, series in enumerate(structure.series):
             planes = pixeldata.imported_planes(placed.files[0], number)
             if (planes.size_z, planes.size_c, planes.size_t) != series.image.sizes[2:]:
-                raise ImportFailed(f"{placed.sources[0]}: the planes do not fit the sizes of image {series.image.id!r}.")
+                raise ImportFailed(
+                    f"{placed.sources[0]}: the planes do not fit the sizes of image {series.image.id!r}."
+                )
             measured.append(measure(planes, series.image.type))
     except (OSError, ImportFailed) as exc:
         placed.remove()

@@ -123,7 +123,9 @@ def companion(wells: Wells, name: str, channels: Sequence[str] | None) -> tuple[
     samples: list[str] = []
     for well, fields in sorted(wells.items(), key=lambda item: places[item[0]]):
         row, column = places[well]
-        well_element = ElementTree.SubElement(plate, "Well", ID=f"Well:{row}:{column}", Row=str(row), Column=str(column))
+        well_element = ElementTree.SubElement(
+            plate, "Well", ID=f"Well:{row}:{column}", Row=str(row), Column=str(column)
+        )
         for number, files in enumerate(fields):
             index = len(images)
             sample = ElementTree.SubElement(well_element, "WellSample", ID=f"WellSample:{index}", Index=str(index))
@@ -131,7 +133,9 @@ def companion(wells: Wells, name: str, channels: Sequence[str] | None) -> tuple[
             samples.append(sample.get("ID", ""))
             images.append(_image(index, f"{well} field {number + 1}", [Path(f) for f in files], folder, channels))
     most = max(len(f) for f in wells.values())
-    run = ElementTree.SubElement(plate, "PlateAcquisition", ID="PlateAcquisition:0", Name=name, MaximumFieldCount=str(most))
+    run = ElementTree.SubElement(
+        plate, "PlateAcquisition", ID="PlateAcquisition:0", Name=name, MaximumFieldCount=str(most)
+    )
     for sample_id in samples:
         ElementTree.SubElement(run, "WellSampleRef", ID=sample_id)
     root.extend(images)

@@ -6,7 +6,9 @@ metadata are read here.
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,14 +107,37 @@ def read_structure(path: Path) -> Structure:
     if path.name.lower().endswith(COMPANION):
         return _ome(path, omexml.parse(_read_text(path)), None)
     try:
-        with tifffile.TiffFile(path) as tiff:
-            return _of_tiff(path, tiff)
+        with _Complaints() as complaints, tifffile.TiffFile(path) as tiff:
+            found = _of_tiff(path, tiff)
+        if complaints.text:
+            raise ImportFailed(f"{path} is damaged: {complaints.text}.")
+        return found
     except FileNotFoundError:
         raise ImportFailed(f"{path} does not exist.") from None
     except OSError as exc:
         raise ImportFailed(f"Cannot read {path}: {exc.strerror or exc}.") from exc
     except tifffile.TiffFileError as exc:
         raise ImportFailed(f"{path} is not a TIFF file or is damaged: {exc}.") from exc
+
+
+class _Complaints(logging.Handler):
+    """Collects what tifffile complains about in this thread: it goes on after errors which mean a damaged file."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.text = ""
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread and not self.text:
+            self.text = record.getMessage()
+
+    def __enter__(self) -> _Complaints:
+        logging.getLogger("tifffile").addHandler(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        logging.getLogger("tifffile").removeHandler(self)
 
 
 def _read_text(path: Path) -> str:
@@ -180,7 +205,9 @@ def _ome_layout(image: omexml.Image, number: Callable[[str | None], int], pages:
     _, _, size_z, size_c, size_t = image.sizes
     samples = {c.samples for c in image.channels} or {1}
     if len(samples) > 1:
-        raise ImportFailed(f"Image {image.id!r} has channels with different numbers of samples, which is not supported.")
+        raise ImportFailed(
+            f"Image {image.id!r} has channels with different numbers of samples, which is not supported."
+        )
     per_page = samples.pop()
     if per_page < 1 or size_c % per_page:
         raise ImportFailed(f"Image {image.id!r} has {size_c} channels, but {per_page} samples in each pixel.")
@@ -198,7 +225,9 @@ def _ome_layout(image: omexml.Image, number: Callable[[str | None], int], pages:
         if count is None:
             count = 1 if data.ifd is not None else min(pages(), total - position)
         if start < 0 or not 0 <= count <= total - position:
-            raise ImportFailed(f"TiffData of image {image.id!r} names {count} planes where {total - position} are left.")
+            raise ImportFailed(
+                f"TiffData of image {image.id!r} names {count} planes where {total - position} are left."
+            )
         run = np.arange(position, position + count)
         index = {axes[0]: run % sizes[axes[0]]}
         index[axes[1]] = run // sizes[axes[0]] % sizes[axes[1]]
@@ -278,14 +307,18 @@ def _resolution(page: tifffile.TiffPage, tag: str) -> float:
     return value[0] / value[1] if value and value[1] else 0.0
 
 
-def _series(path, page, count: int, sizes: dict[str, int], axes: str, contiguous: bool, numbers=None, reduced=0) -> Series:
+def _series(
+    path, page, count: int, sizes: dict[str, int], axes: str, contiguous: bool, numbers=None, reduced=0
+) -> Series:
     """An image of ``count`` pages, whose first axis varies fastest."""
     if page.dtype is None or page.dtype.name not in (*PIXEL_TYPES, "bool", "float16"):
         raise ImportFailed(f"{path}: pixels of {page.bitspersample} bits (sample format {page.sampleformat}) "
                            "cannot be imported.")  # fmt: skip
     if page.imagedepth > 1:
         raise ImportFailed(f"{path}: pages with a depth cannot be imported.")
-    dtype = {"bool": np.dtype("uint8"), "float16": np.dtype("float32")}.get(page.dtype.name, page.dtype.newbyteorder("="))
+    dtype = {"bool": np.dtype("uint8"), "float16": np.dtype("float32")}.get(
+        page.dtype.name, page.dtype.newbyteorder("=")
+    )
     samples = page.samplesperpixel
     pages = np.asarray(numbers if numbers is not None else range(count), np.int32)
     # The last axis varies slowest, so it comes first in the array.

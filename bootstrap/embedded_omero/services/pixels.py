@@ -92,9 +92,7 @@ class Pixels:
 
     # -- new images
 
-    def createImage(
-        self, call: Call, sizeX, sizeY, sizeZ, sizeT, channelList, pixelsType, name: str, description: str
-    ):
+    def createImage(self, call: Call, sizeX, sizeY, sizeZ, sizeT, channelList, pixelsType, name: str, description: str):
         if not channelList:
             raise errors.validation("Channel list must be filled.")
         sizes = {"sizeX": sizeX, "sizeY": sizeY, "sizeZ": sizeZ, "sizeC": len(channelList), "sizeT": sizeT}
@@ -121,7 +119,9 @@ class Pixels:
         pixels = _primary(call, source)
         sizes = _sizes(pixels, sizeX, sizeY, sizeZ, sizeT, channelList)
         name = methodology or f"{source['name']}copy"
-        values = {n: source[n] for n in ("instrument", "objectiveSettings", "imagingEnvironment", "stageLabel", "experiment")}
+        values = {
+            n: source[n] for n in ("instrument", "objectiveSettings", "imagingEnvironment", "stageLabel", "experiment")
+        }
         image = call.add("Image", {"name": name, "series": 0, **{n: v for n, v in values.items() if v is not None}})
         _copy(call, pixels, image, sizes, channelList, copyStats)
         return rlong(image.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import omero
@@ -115,11 +114,9 @@ def _alike(call: Call, example: omero.model.IObject) -> list[Record]:
     if example is None:
         raise errors.api_usage("Example object is null")
     entity = call.store.model.of(example)
-    tests: list[Callable[[Record], bool]] = []
+    values = {}
     for f in entity.fields.values():
         wanted = getattr(example, "_" + f.name, None) if f.kind in ("value", "quantity") else None
-        if wanted is None:
-            continue
-        value = unwrap(wanted) if f.kind == "value" else Quantity(wanted.getValue(), str(wanted.getUnit()))
-        tests.append(lambda record, name=f.name, value=value: record[name] == value)
-    return [r for r in call.store.all(entity) if call.visible(r) and all(test(r) for test in tests)]
+        if wanted is not None:
+            values[f.name] = unwrap(wanted) if f.kind == "value" else Quantity(wanted.getValue(), str(wanted.getUnit()))
+    return [record for record in call.store.where(entity, **values) if call.visible(record)]

@@ -15,7 +15,7 @@ from ..display import ChannelSettings, Settings
 from ..pixeldata import PixelData, open_pixels
 from ..store import Record
 from ..wiring import Loaded
-from .raw_pixels import Pyramid, check_size, file_access
+from .pyramid import Pyramid, check_size, file_access
 
 if TYPE_CHECKING:
     from ..context import Call
@@ -77,7 +77,9 @@ class RenderingEngine(Pyramid):
             if rdef is None or not call.visible(rdef):
                 raise errors.validation(f"No rendering definition exists with ID = {renderingDefId}")
             if rdef["pixels"]["sizeC"] != self._with_pixels()["sizeC"]:
-                raise errors.validation(f"The rendering definition {renderingDefId} is incompatible with the pixels set.")
+                raise errors.validation(
+                    f"The rendering definition {renderingDefId} is incompatible with the pixels set."
+                )
             self._take(call, rdef)
 
     def _take(self, call: Call, rdef: Record) -> None:
@@ -155,21 +157,24 @@ class RenderingEngine(Pyramid):
             # As on the server a region over the edge is cut.
             w, h = min(r.width, size_x - r.x), min(r.height, size_y - r.y)
             if r.x < 0 or r.y < 0 or w < 1 or h < 1:
-                raise errors.wrapped("java.lang.RuntimeException", f"region {r.x}, {r.y}, {r.width}, {r.height} is outside")
+                raise errors.wrapped(
+                    "java.lang.RuntimeException", f"region {r.x}, {r.y}, {r.width}, {r.height} is outside"
+                )
             region = (r.x, r.y, w, h)
         with file_access():
             read = display.read_active(self._settings, planes, plane.z, plane.t, region, self.level)
         return self._colors(read, region)
 
-    def _project(self, algorithm: int, t: int, stepping: int, start: int, end: int) -> np.ndarray:
+    def _project(self, algorithm, t: int, stepping: int, start: int, end: int) -> np.ndarray:
         planes = self.ready().planes
+        kind = algorithm.value
         for z in (start, end):
             self._inside(z, planes.size_z, "z")
         self._inside(t, planes.size_t, "t")
-        if algorithm not in (0, 1, 2) or stepping < 1 or start > end:
-            raise errors.validation(f"Unknown projection: algorithm {algorithm}, Z from {start} to {end} by {stepping}")
+        if stepping < 1 or start > end:
+            raise errors.validation(f"A projection cannot go from Z {start} to {end} in steps of {stepping}")
         with file_access():
-            read = display.project(self._settings, planes, algorithm, t, range(start, end + 1, stepping), self.level)
+            read = display.project(self._settings, planes, kind, t, range(start, end + 1, stepping), self.level)
         return self._colors(read, None)
 
     def _colors(self, read: list, region) -> np.ndarray:
@@ -383,4 +388,10 @@ def _packed(call: Call, colors: np.ndarray) -> list[int]:
     """Colours as 32-bit integers: alpha, red, green, blue."""
     check_size(call, colors.shape[0] * colors.shape[1] * 4)
     wide = colors.astype(np.uint32)
-    return (0xFF000000 | wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]).astype(np.uint32).view(np.int32).ravel().tolist()
+    return (
+        (0xFF000000 | wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2])
+        .astype(np.uint32)
+        .view(np.int32)
+        .ravel()
+        .tolist()
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .. import display, errors
 from ..display import Settings
 from ..store import Record
-from .raw_pixels import file_access
+from .pyramid import file_access
 from .rendering import loaded_settings
 
 if TYPE_CHECKING:

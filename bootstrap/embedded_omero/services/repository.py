@@ -64,7 +64,9 @@ def _proxy(call: Call, description: Record) -> Ice.ObjectPrx:
     if key in client.services:
         return cast.uncheckedCast(call.core.adapter.createProxy(client.services[key][0]))
     service = ManagedRepository(description) if managed else Repository(description)
-    return call.core.add_service(client, key, interface, service, Ice.Identity(client.session.uuid + key.replace("/", "-")))
+    return call.core.add_service(
+        client, key, interface, service, Ice.Identity(client.session.uuid + key.replace("/", "-"))
+    )
 
 
 class ReadOnlyFileStore(RawFileStore):
@@ -151,7 +153,9 @@ class Repository:
 
     def _tree(self, call: Call, parts: list[str], row: Record):
         if row["mimetype"] != DIRECTORY:
-            return rmap({"id": rlong(row.id), "mimetype": rstring(row["mimetype"] or ""), "size": rlong(row["size"] or 0)})
+            return rmap(
+                {"id": rlong(row.id), "mimetype": rstring(row["mimetype"] or ""), "size": rlong(row["size"] or 0)}
+            )
         files = {r["name"]: self._tree(call, [*parts, r["name"]], r) for r in self._children(call, parts)}
         return rmap({"id": rlong(row.id), "mimetype": rstring(DIRECTORY), "files": rmap(files)})
 

@@ -13,7 +13,7 @@ from ..display import Settings
 from ..pixeldata import open_pixels
 from ..store import Record
 from .base import StatefulService
-from .raw_pixels import file_access
+from .pyramid import file_access
 
 if TYPE_CHECKING:
     from ..context import Call
