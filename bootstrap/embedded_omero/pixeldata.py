@@ -90,7 +90,7 @@ def open_pixels(core: Core, pixels: Record) -> PixelData:
             if written and not path.exists():
                 raise FileNotFoundError(path)
             with core.store.lock:  # two clients may be the first ones
-                raw = RawPlanes(path, sizes, dtype_of(pixels_type))  # type: ignore[arg-type]
+                raw = RawPlanes(path, sizes, dtype_of(pixels_type))
             return PixelData(raw, raw, path, large)
         planes = imported_planes(path, series)
         if (planes.size_x, planes.size_y, planes.size_z, planes.size_c, planes.size_t) != sizes:

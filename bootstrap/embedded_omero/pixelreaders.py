@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tifffile
@@ -44,7 +44,7 @@ class Planes:
         How the file stores its values, which is also how their digest is made (recorded from a server).
     """
 
-    byteorder = ">"
+    byteorder: Literal["<", ">"] = ">"
     dtype: np.dtype
     size_x: int
     size_y: int
@@ -129,7 +129,7 @@ class RawPlanes(Planes):
             offset, count = offset + len(piece), count - len(piece)
         return b"".join(pieces) if len(pieces) != 1 else pieces[0]
 
-    def write_bytes(self, offset: int, data: bytes) -> None:
+    def write_bytes(self, offset: int, data: bytes | memoryview) -> None:
         """Write bytes at a position."""
         view = memoryview(data)
         while view:
@@ -192,8 +192,11 @@ class TiffPlanes(Planes):
         file = opened(self._name(z, c, t))
         sample = c % self.layout.samples
         if (page.imagewidth, page.imagelength) != self.levels[level][:2]:
-            raise ImportFailed(f"Page {number} of {file.path} is {page.imagewidth} x {page.imagelength} pixels, "
-                               f"other planes are {self.levels[level].size_x} x {self.levels[level].size_y}.")  # fmt: skip
+            others = self.levels[level]
+            raise ImportFailed(
+                f"Page {number} of {file.path} is {page.imagewidth} x {page.imagelength} pixels, "
+                f"other planes are {others.size_x} x {others.size_y}."
+            )
         try:
             if page.is_final and not page.is_tiled:
                 skip = number * page.nbytes if self.layout.contiguous else 0
@@ -210,7 +213,7 @@ class TiffPlanes(Planes):
 
 
 class GeneratedPyramid(Planes):
-    """Smaller versions of a large image which has none: a server generates them, here they are thinned out on demand."""
+    """Smaller versions of a large image which has none: a server makes files of them, here they are read on demand."""
 
     LEVELS = 6
     TILE = 256
@@ -299,12 +302,12 @@ class OpenTiff:
 
     def _find(self, number: int, level: int, reduced: int) -> tifffile.TiffPage | None:
         try:
-            if level and reduced:
-                return self._tiff.pages[number + level] if level <= reduced else None
-            page = self._tiff.pages[number]
             if level == 0:
-                return page
-            return page.pages[level - 1] if page.pages is not None else None
+                return self._tiff.pages[number]  # type: ignore[return-value]
+            if reduced:
+                return self._tiff.pages[number + level] if level <= reduced else None  # type: ignore[return-value]
+            below = self._tiff.pages[number].pages
+            return below[level - 1] if below is not None else None  # type: ignore[return-value]
         except IndexError:
             return None
 

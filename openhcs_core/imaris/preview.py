@@ -37,7 +37,7 @@ def preview_png(
     t : int
         Time point.
     size : int
-        Longest side of the picture in pixels.
+        Longest side of the picture in pixels. A smaller image is enlarged by a whole number.
     channels : sequence of ImsChannel, optional
         Colours and windows. Those of the file, or a palette for an array, if not given. Where there is
         no window, the darkest and brightest 0.1 % of the projection are cut off.
@@ -65,7 +65,9 @@ def preview_png(
         for channel, plane in zip(described, projections, strict=True)
     ]
     out = Path(out)
-    out.write_bytes(png(shrunk(composite(projections, shown), size)))
+    picture = shrunk(composite(projections, shown), size)
+    factor = max(1, size // max(picture.shape[:2]))
+    out.write_bytes(png(picture.repeat(factor, axis=0).repeat(factor, axis=1)))
     return out
 
 

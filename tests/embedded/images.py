@@ -1,4 +1,4 @@
-"""Small image files for the tests of the embedded OMERO."""
+"""Small image files for the tests of the embedded OMERO, and how to look at what was imported."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from omero.rtypes import unwrap
+from omero.sys import ParametersI
 
 CHANNELS = {
     "Name": ["DAPI", "GFP"],
@@ -107,8 +109,10 @@ def ome_plate_file(folder: Path, rows: int = 2, columns: int = 3, fields: int = 
     references = "".join(f'<WellSampleRef ID="WellSample:{n}"/>' for n in range(count))
     plate = (
         f'<Plate ID="Plate:0" Name="Plate Zero" Rows="{rows}" Columns="{columns}" RowNamingConvention="letter" '
-        'ColumnNamingConvention="number" Status="fine" ExternalIdentifier="EXT" WellOriginX="0.5" WellOriginXUnit="µm">'
-        f'<Description>of the plate</Description>{"".join(wells)}<PlateAcquisition ID="PlateAcquisition:0" Name="Run 1" '
+        'ColumnNamingConvention="number" Status="fine" ExternalIdentifier="EXT" WellOriginX="0.5" '
+        'WellOriginXUnit="µm">'
+        f'<Description>of the plate</Description>{"".join(wells)}<PlateAcquisition ID="PlateAcquisition:0" '
+        'Name="Run 1" '
         f'StartTime="2024-05-06T07:00:00" MaximumFieldCount="{fields}">{references}</PlateAcquisition></Plate>'
     )
     path = folder / "plate.ome.tif"
@@ -117,3 +121,25 @@ def ome_plate_file(folder: Path, rows: int = 2, columns: int = 3, fields: int = 
             text = ome_xml("".join(images), plate).encode() if n == 0 else None
             writer.write(plane, photometric="minisblack", description=text, metadata=None)
     return path, data
+
+
+def rows(conn, query: str, **values) -> list[list]:
+    """What a projection over all groups finds."""
+    params = ParametersI()
+    for name, value in values.items():
+        params.addLong(name, value) if isinstance(value, int) else params.addString(name, value)
+    context = {**conn.c.getImplicitContext().getContext(), "omero.group": "-1"}
+    return unwrap(conn.getQueryService().projection(query, params, context))
+
+
+def fetch(conn, query: str, id: int):
+    """The object with that id which a query loads."""
+    return conn.getQueryService().findByQuery(query, ParametersI().addId(id))
+
+
+def everything(server):
+    """Number of records of every kind but sessions and events, and all files of the repository."""
+    core = server.core
+    with core.store.lock:
+        counts = {n: core.store.count(n) for n in core.store.model.entities if n not in ("Session", "Event")}
+    return counts, sorted(core.repositories.managed.rglob("*"))

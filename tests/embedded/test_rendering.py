@@ -11,7 +11,7 @@ from omero.constants.projection import ProjectionType
 from omero.rtypes import rint
 from PIL import Image
 
-from . import images
+from tests.embedded import images
 
 MAXIMUM, MEAN, SUM = (getattr(ProjectionType, n) for n in ("MAXIMUMINTENSITY", "MEANINTENSITY", "SUMINTENSITY"))
 PLANE = omero.romio.PlaneDef(0, 0, 0, 0, 0, None, 0)

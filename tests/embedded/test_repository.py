@@ -9,7 +9,7 @@ import omero.grid
 import pytest
 from omero.rtypes import unwrap
 
-from . import images
+from tests.embedded import images
 
 
 class World:

@@ -35,7 +35,7 @@ def _joins(call: Call, private: bool, record: Record, because: Record) -> bool:
 
 def _check(call: Call, selection: Selection) -> None:
     for record, certain in selection.records.items():
-        if certain and (record in selection.targets or not goes_unasked(record)) and not _owns(call, record):
+        if certain and not goes_unasked(selection, record) and not _owns(call, record):
             raise graph_refused(f"does not own {label(record, java=True)}")
     selection.check_filesets("move")
     selection.check_tags("move", "while used by {}")

@@ -11,6 +11,7 @@ import omero.cmd
 
 from .. import permissions
 from ..context import Call
+from ..metamodel import Entity
 from ..store import Record
 from .base import by_class, graph_refused, label, refused
 from .graph import PINNED, Selection, ends, referrers, resolve
@@ -27,19 +28,22 @@ MORE_TARGETS = {
 _OPTIONAL = {"Annotation", "Dataset", "Experiment", "Folder", "Image", "Plate", "Reagent", "Roi"}
 # These go with what they belong to, whoever owns them.
 _WITHOUT_ASKING = {
-    "BasicAnnotation", "ChannelBinding", "CodomainMapContext", "CommentAnnotation", "FileAnnotation", "OriginalFile",
-    "ProjectionDef", "QuantumDef", "RenderingDef", "StatsInfo", "Thumbnail",
+    "BasicAnnotation", "ChannelBinding", "CodomainMapContext", "CommentAnnotation", "OriginalFile", "ProjectionDef",
+    "QuantumDef", "RenderingDef", "StatsInfo", "Thumbnail",
 }  # fmt: skip
 
 
-def goes_unasked(record: Record) -> bool:
+def goes_unasked(selection: Selection, record: Record) -> bool:
     """Whether a record follows what it belongs to without regard to the caller's rights on it."""
-    entity = record.entity
-    while entity is not None:
-        if entity.name in _WITHOUT_ASKING:
-            return True
+    because = selection.because.get(record)
+    if because is None:
+        return False
+    if record.entity.name == "FileAnnotation":  # with its file, but not with what it annotates
+        return because.entity.name == "OriginalFile"
+    entity: Entity | None = record.entity
+    while entity is not None and entity.name not in _WITHOUT_ASKING:
         entity = entity.parent
-    return ends(record.entity) is not None
+    return entity is not None or ends(record.entity) is not None
 
 
 def is_simple_annotation(record: Record) -> bool:
@@ -78,7 +82,7 @@ def select(call: Call, targets: list[Record], options: Iterable | None = None) -
             if name in PINNED and other not in selection:
                 raise graph_refused(f"may not delete {label(record)} while {label(other)} remains")
     for record in selection:
-        if (record in selection.targets or not goes_unasked(record)) and not call.flags(record).delete:
+        if not goes_unasked(selection, record) and not call.flags(record).delete:
             raise graph_refused(f"not permitted to delete {label(record, java=True)}", 2)
     return selection
 

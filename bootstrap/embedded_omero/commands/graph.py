@@ -126,7 +126,7 @@ class Selection:
     Attributes
     ----------
     records : dict of Record to bool
-        What was selected; true for targets and their parts, false for what joined them.
+        What was selected; true for targets, what the client wants to go along and their parts, false for the rest.
     because : dict of Record to Record
         Which record brought another one in.
     """
@@ -177,11 +177,10 @@ class Selection:
             if link is not None:
                 if self._backwards or f.name == "parent":
                     yield other, certain
-                if f.name == link[0] and self._may_join(other[link[1]], record):
-                    yield other[link[1]], False
+                if f.name == link[0]:
+                    yield from self._joining(other[link[1]], record)
             elif name in MEMBERS:
-                if self._may_join(other, record):
-                    yield other, False
+                yield from self._joining(other, record)
             elif name in PINNED or (name in SHARED and not certain):
                 continue
             elif name in PARTS or not f.nullable:
@@ -189,12 +188,14 @@ class Selection:
         for f in record.entity.references():
             target = record[f.name]
             leads = key(record.entity, f) in SHARED or (f.name == "child" and is_annotation_link(record.entity))
-            if target is not None and leads and self._may_join(target, record):
-                yield target, False
+            if target is not None and leads:
+                yield from self._joining(target, record)
 
-    def _may_join(self, record: Record, because: Record) -> bool:
+    def _joining(self, record: Record, because: Record) -> Iterator[tuple[Record, bool]]:
+        """A record which may stay alone, if it goes along; for certain if the client wants that."""
         option = self._option(record)
-        return self._joins(record, because) if option is None else option
+        if option or (option is None and self._joins(record, because)):
+            yield record, bool(option)
 
     def _option(self, record: Record) -> bool | None:
         for option in self._options:
@@ -209,8 +210,6 @@ class Selection:
 
     def _held(self, record: Record) -> bool:
         """Whether something that stays still needs a record."""
-        if self._option(record):
-            return False
         stays = self._stays
         if self._sharing is not None:
             return any(n in self._sharing and stays(other) for other, _, n in referrers(self.store, record))

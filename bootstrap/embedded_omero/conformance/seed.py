@@ -127,8 +127,8 @@ def _containers(world: World) -> None:
 def _images(world: World) -> None:
     for image in IMAGES:
         _image(world, "alice", *image)
-    for dataset, image in CONTENTS:
-        _link(world, "alice", ("Dataset", dataset), ("Image", image))
+    for dataset, name in CONTENTS:
+        _link(world, "alice", ("Dataset", dataset), ("Image", name))
 
 
 def _channels(world: World) -> None:

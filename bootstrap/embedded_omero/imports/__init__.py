@@ -126,7 +126,8 @@ def import_plate(
     wells : mapping or path
         Well ("B03") -> fields -> one file for each channel; or a folder, with ``pattern``.
     pattern : str, optional
-        Regular expression for names of files with the groups ``channel``, ``well`` and ``field``; see `plate.find_wells`.
+        Regular expression for names of files with the groups ``channel``, ``well`` and ``field``; see
+        `plate.find_wells`.
     name : str
         Of the plate; images are called "<name> [<well> field <n>]".
     channels : list of str, optional

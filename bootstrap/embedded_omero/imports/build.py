@@ -101,7 +101,8 @@ class Builder:
             "OriginalFile",
             {
                 "name": file.name, "path": "/".join(parts) + "/", "repo": self._repo, "size": status.st_size,
-                "hash": checksum(file, HASHER), "hasher": HASHER, "ctime": now_ms(), "mtime": int(status.st_mtime * 1000),
+                "hash": checksum(file, HASHER), "hasher": HASHER, "ctime": now_ms(),
+                "mtime": int(status.st_mtime * 1000),
             },
         )  # fmt: skip
         self.add("FilesetEntry", {"fileset": self.fileset, "originalFile": row, "clientPath": str(source).lstrip("/")})

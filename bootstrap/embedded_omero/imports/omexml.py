@@ -183,7 +183,7 @@ def _image(element: Element) -> Image:
     image = Image(
         id=element.get("ID", ""),
         name=element.get("Name") or None,
-        sizes=sizes,  # type: ignore[arg-type]
+        sizes=sizes,
         type=pixels.get("Type") or pixels.get("PixelType", ""),
         order=order,
         values=_values(element, "Image", "AcquisitionDate", "Description"),
@@ -215,12 +215,13 @@ def _rgba(text: str) -> tuple[int, int, int, int]:
 
 def _tiff_data(element: Element) -> TiffData:
     uuid = element.find("{*}UUID")
-    count = _whole(element, "PlaneCount", None)
     return TiffData(
-        _whole(element, "IFD", None),
-        *(_whole(element, "First" + axis, 0) for axis in "CZT"),
-        count,
-        uuid.get("FileName") if uuid is not None else None,
+        ifd=_whole(element, "IFD", None),
+        c=_whole(element, "FirstC", 0),
+        z=_whole(element, "FirstZ", 0),
+        t=_whole(element, "FirstT", 0),
+        count=_whole(element, "PlaneCount", None),
+        file=uuid.get("FileName") if uuid is not None else None,
     )
 
 

@@ -42,9 +42,9 @@ def find_wells(folder: Path, pattern: str) -> tuple[dict[str, list[list[Path]]],
     ----------
     folder : Path
     pattern : str
-        Regular expression for the whole name with the groups ``channel``, ``well`` and ``field``, of which the last two may
-        be missing. What the group ``well`` finds may be anything: if it does not look like a well ("A1"), positions
-        become the wells A1, A2, ... in their order.
+        Regular expression for the whole name with the groups ``channel``, ``well`` and ``field``; the last two may be
+        missing. What the group ``well`` finds may be anything: if it does not look like a well ("A1"), positions become
+        the wells A1, A2, ... in their order.
 
     Returns
     -------

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import tifffile
@@ -152,7 +153,7 @@ def _read_text(path: Path) -> str:
 def _of_tiff(path: Path, tiff: tifffile.TiffFile) -> Structure:
     if not len(tiff.pages):
         raise ImportFailed(f"{path} holds no image.")
-    first = tiff.pages.first
+    first = _page(tiff, 0)
     if first.is_ome:
         document = omexml.parse(first.description)
         if document.metadata_file is not None:
@@ -239,19 +240,20 @@ def _ome_layout(image: omexml.Image, number: Callable[[str | None], int], pages:
 
 # -- ImageJ and plain TIFF
 
-_IMAGEJ_UNITS = {"micron": "MICROMETER", "microns": "MICROMETER", "um": "MICROMETER", "inch": "INCH", "mm": "MILLIMETER",
-                 "cm": "CENTIMETER", "nm": "NANOMETER", "m": "METER"}  # fmt: skip
+# Names of units which are not their symbols.
+_IMAGEJ_UNITS = {"micron": "MICROMETER", "microns": "MICROMETER", "um": "MICROMETER", "inch": "INCH"}
 _MICROMETERS = {2: 25_400.0, 3: 10_000.0}  # of one unit of TIFF's ResolutionUnit
 
 
 def _imagej(path: Path, tiff: tifffile.TiffFile) -> Series:
-    page = tiff.pages.first
+    page = _page(tiff, 0)
     says = tiff.imagej_metadata or {}
     images = int(says.get("images", 1))
     size_c, size_z, size_t = (int(says.get(n, 1)) for n in ("channels", "slices", "frames"))
     if size_c * size_z * size_t != images:
         size_c, size_z, size_t = 1, 1, images
-    series = _series(path, page, images, {"C": size_c, "Z": size_z, "T": size_t}, "CZT", len(tiff.pages) < images)
+    sizes = (size_c, size_z, size_t)
+    series = _series(path, page, range(images), sizes, contiguous=len(tiff.pages) < images)
     unit = _imagej_unit(str(says.get("unit", "")))
     pixels = series.image.pixels
     for name, tag in (("physicalSizeX", "XResolution"), ("physicalSizeY", "YResolution")):
@@ -273,9 +275,10 @@ def _imagej_unit(text: str) -> str:
 def _plain(path: Path, tiff: tifffile.TiffFile) -> list[Series]:
     """Images of a TIFF file without more metadata: pages of one kind are the time points of one image."""
     groups: list[list[int]] = []
-    kinds = []
+    kinds: list[tuple] = []
     reduced = 0
-    for number, page in enumerate(tiff.pages):
+    for number in range(len(tiff.pages)):
+        page = _page(tiff, number)
         kind = (page.shape, page.dtype, page.samplesperpixel, page.planarconfig)
         if kinds and page.is_reduced:
             reduced += len(groups) == 1 and len(groups[0]) == 1
@@ -286,10 +289,8 @@ def _plain(path: Path, tiff: tifffile.TiffFile) -> list[Series]:
             groups.append([number])
     found = []
     for numbers in groups:
-        page = tiff.pages[numbers[0]]
-        series = _series(path, page, len(numbers), {"C": 1, "Z": 1, "T": len(numbers)}, "CZT", False, numbers, reduced)
-        if len(groups) > 1:
-            series.image.name = None
+        page = _page(tiff, numbers[0])
+        series = _series(path, page, numbers, (1, 1, len(numbers)), reduced=reduced)
         if page.description:
             series.image.values["description"] = page.description
         scale = _MICROMETERS.get(int(page.resolutionunit), 1.0)
@@ -301,6 +302,10 @@ def _plain(path: Path, tiff: tifffile.TiffFile) -> list[Series]:
     return found
 
 
+def _page(tiff: tifffile.TiffFile, number: int) -> tifffile.TiffPage:
+    return cast(tifffile.TiffPage, tiff.pages[number])
+
+
 def _resolution(page: tifffile.TiffPage, tag: str) -> float:
     """Pixels in one unit of length; 0 if the file does not say."""
     value = page.tags.valueof(tag)
@@ -308,30 +313,33 @@ def _resolution(page: tifffile.TiffPage, tag: str) -> float:
 
 
 def _series(
-    path, page, count: int, sizes: dict[str, int], axes: str, contiguous: bool, numbers=None, reduced=0
+    path: Path,
+    page: tifffile.TiffPage,
+    numbers: Iterable[int],
+    sizes: tuple[int, int, int],
+    reduced: int = 0,
+    contiguous: bool = False,
 ) -> Series:
-    """An image of ``count`` pages, whose first axis varies fastest."""
-    if page.dtype is None or page.dtype.name not in (*PIXEL_TYPES, "bool", "float16"):
-        raise ImportFailed(f"{path}: pixels of {page.bitspersample} bits (sample format {page.sampleformat}) "
-                           "cannot be imported.")  # fmt: skip
+    """An image of pages with these numbers; ``sizes`` are C, Z and T, of which C varies fastest."""
+    stored = page.dtype
+    if stored is None or stored.name not in (*PIXEL_TYPES, "bool", "float16"):
+        raise ImportFailed(
+            f"{path}: pixels of {page.bitspersample} bits (sample format {page.sampleformat}) cannot be imported."
+        )
     if page.imagedepth > 1:
         raise ImportFailed(f"{path}: pages with a depth cannot be imported.")
-    dtype = {"bool": np.dtype("uint8"), "float16": np.dtype("float32")}.get(
-        page.dtype.name, page.dtype.newbyteorder("=")
-    )
+    dtype = np.dtype({"bool": "uint8", "float16": "float32"}.get(stored.name, stored.name))
+    size_c, size_z, size_t = sizes
     samples = page.samplesperpixel
-    pages = np.asarray(numbers if numbers is not None else range(count), np.int32)
-    # The last axis varies slowest, so it comes first in the array.
-    cube = pages.reshape([sizes[a] for a in reversed(axes)])
-    order = [axes[::-1].index(a) for a in "TCZ"]
-    cube = np.repeat(cube.transpose(order), samples, axis=1)
+    cube = np.fromiter(numbers, np.int32).reshape(size_t, size_z, size_c).transpose(0, 2, 1)
+    cube = np.repeat(cube, samples, axis=1)
     layout = Layout((path,), np.zeros_like(cube), cube, samples, dtype, page.imagewidth, page.imagelength, reduced,
                     contiguous)  # fmt: skip
     image = omexml.Image(
         id="Image:0",
         name=None,
-        sizes=(page.imagewidth, page.imagelength, sizes["Z"], sizes["C"] * samples, sizes["T"]),
+        sizes=(page.imagewidth, page.imagelength, size_z, size_c * samples, size_t),
         type=PIXEL_TYPES[dtype.name],
-        channels=[omexml.Channel() for _ in range(sizes["C"] * samples)],
+        channels=[omexml.Channel() for _ in range(size_c * samples)],
     )
     return Series(image, layout)

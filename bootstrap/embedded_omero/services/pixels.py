@@ -133,8 +133,8 @@ class Pixels:
         pixels = call.read("Pixels", pixelsId)
         if not call.flags(pixels["image"]).edit:
             raise errors.security(f"Updating ome.model.core.Image:Id_{pixels['image'].id} not allowed.")
-        made = _copy(call, pixels, pixels["image"], _sizes(pixels, sizeX, sizeY, sizeZ, sizeT, channelList), channelList,
-                     copyStats)  # fmt: skip
+        sizes = _sizes(pixels, sizeX, sizeY, sizeZ, sizeT, channelList)
+        made = _copy(call, pixels, pixels["image"], sizes, channelList, copyStats)
         if methodology:
             call.store.set(made, "methodology", methodology)
         return rlong(made.id)

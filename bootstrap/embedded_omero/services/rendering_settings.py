@@ -14,7 +14,7 @@ from .rendering import loaded_settings
 if TYPE_CHECKING:
     from ..context import Call
 
-# From a container to what is in it: the collection, then the reference of its elements ("" for the elements themselves).
+# From a container to what is in it: the collection, then the reference of its elements ("" for these themselves).
 _INSIDE = {
     "Project": [("datasetLinks", "child")],
     "Dataset": [("imageLinks", "child")],

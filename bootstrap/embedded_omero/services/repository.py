@@ -136,10 +136,6 @@ class Repository:
             return DIRECTORY
         return mimetypes.guess_type(parts[-1])[0] or "application/octet-stream"
 
-    def list(self, call: Call, path: str) -> list[str]:
-        parts, _ = self._existing(call, path)
-        return [r["path"] + r["name"] for r in self._children(call, parts)]
-
     def listFiles(self, call: Call, path: str) -> list:
         parts, _ = self._existing(call, path)
         return [call.wire(r) for r in self._children(call, parts)]
@@ -199,6 +195,10 @@ class Repository:
             if row is not None and row["mimetype"] != DIRECTORY:
                 raise errors.validation(f"/{'/'.join(parts[:depth])} is a file")
         make_directories(call, self._repo, parts)
+
+    def list(self, call: Call, path: str) -> list[str]:
+        parts, _ = self._existing(call, path)
+        return [r["path"] + r["name"] for r in self._children(call, parts)]
 
 
 class ManagedRepository(Repository):

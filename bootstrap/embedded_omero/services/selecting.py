@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import omero
 import omero.sys
@@ -13,7 +14,7 @@ from ..hql.params import page_of
 from ..metamodel import Entity
 from ..store import Record
 
-Options = omero.sys.Parameters | None
+Options: TypeAlias = "omero.sys.Parameters | None"
 
 
 def entity_named(call: Call, name: str) -> Entity:
