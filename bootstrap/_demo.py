@@ -155,7 +155,7 @@ class Demo:
             preview = path.with_suffix(".png")
             from openhcs_core.imaris.preview import preview_png
 
-            preview_png(path, preview)
+            preview_png(path, preview, size=768, enlarge=True)
             done()
         self._summary(image, path, preview, seconds, outputs)
 

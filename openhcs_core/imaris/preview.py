@@ -24,6 +24,7 @@ def preview_png(
     *,
     t: int = 0,
     size: int = 1024,
+    enlarge: bool = False,
     channels: tuple[ImsChannel, ...] = (),
 ) -> Path:
     """Write the maximum projection along z, all channels mixed in their colours, as a PNG picture.
@@ -37,7 +38,9 @@ def preview_png(
     t : int
         Time point.
     size : int
-        Longest side of the picture in pixels. A smaller image is enlarged by a whole number.
+        Longest side of the picture in pixels.
+    enlarge : bool
+        Whether a smaller image grows, by a whole number.
     channels : sequence of ImsChannel, optional
         Colours and windows. Those of the file, or a palette for an array, if not given. Where there is
         no window, the darkest and brightest 0.1 % of the projection are cut off.
@@ -66,7 +69,7 @@ def preview_png(
     ]
     out = Path(out)
     picture = shrunk(composite(projections, shown), size)
-    factor = max(1, size // max(picture.shape[:2]))
+    factor = max(1, size // max(picture.shape[:2])) if enlarge else 1
     out.write_bytes(png(picture.repeat(factor, axis=0).repeat(factor, axis=1)))
     return out
 

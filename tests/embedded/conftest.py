@@ -1,8 +1,11 @@
-"""Fixtures for imports."""
+"""Fixtures for imports, and a server without sockets."""
 
 from __future__ import annotations
 
 import pytest
+
+from embedded_omero.core import Core
+from tests.embedded.lab import Lab
 
 
 @pytest.fixture
@@ -24,3 +27,9 @@ def one(importer, omero_conn):
         return omero_conn.getObject("Image", result.image_ids[0])
 
     return run
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A `Lab` of its own for every test."""
+    return Lab(Core(tmp_path, "secret"))

@@ -8,14 +8,7 @@ import pytest
 from omero.cmd import CurrentSessionsRequest, Delete2, DoAll, SkipHead, UpdateSessionTimeoutRequest
 from omero.rtypes import rlong, rstring
 
-from embedded_omero.core import Core
-from tests.embedded.lab import Lab, numbers, targets
-
-
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(Core(tmp_path, "secret"))
-
+from tests.embedded.lab import numbers, targets
 
 # -- requests about requests, and about sessions
 

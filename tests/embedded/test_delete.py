@@ -4,13 +4,7 @@ import pytest
 from omero.cmd import Chgrp2, Delete2
 from omero.cmd.graphs import ChildOption
 
-from embedded_omero.core import Core
-from tests.embedded.lab import IMAGE, Lab, numbers, targets
-
-
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(Core(tmp_path, "secret"))
+from tests.embedded.lab import IMAGE, numbers, targets
 
 
 def test_container_goes_with_what_is_nowhere_else(lab):

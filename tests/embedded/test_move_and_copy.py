@@ -3,14 +3,7 @@
 import pytest
 from omero.cmd import Chgrp2, Duplicate
 
-from embedded_omero.core import Core
-from tests.embedded.lab import IMAGE, Lab, numbers, targets
-
-
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(Core(tmp_path, "secret"))
-
+from tests.embedded.lab import IMAGE, numbers, targets
 
 # -- Chgrp2
 

@@ -92,3 +92,11 @@ def test_shrinking_averages():
     picture = np.zeros((4, 4, 3), np.uint8)
     picture[0, 0] = 200
     assert shrunk(picture, 2)[0, 0, 0] == 50
+
+
+def test_a_small_image_grows_if_asked(tmp_path):
+    image = np.arange(12, dtype=np.uint8).reshape(1, 1, 1, 3, 4)
+    small = pixels(preview_png(image, tmp_path / "small.png", size=10))
+    large = pixels(preview_png(image, tmp_path / "large.png", size=10, enlarge=True))
+    assert large.shape == (6, 8, 3)
+    np.testing.assert_array_equal(large[::2, ::2], small)
