@@ -40,7 +40,7 @@ def make_user(omero_server) -> Callable[..., User]:
 
     def make(group: str | None = None, level: str = "rwra--", leader: bool = False) -> User:
         number = next(numbers)
-        name, password = f"user{number}", secrets.token_urlsafe(8)
+        name, password = f"user{number}", secrets.token_hex(8)
         group = group or f"group{number}"
         core = omero_server.core
         with core.store.lock:

@@ -67,7 +67,7 @@ class EmbeddedOmero:
         processor: bool = True,
     ) -> None:
         self.host, self.port, self.tcp_port = host, port, tcp_port
-        self.user, self.password = "root", password or secrets.token_urlsafe(12)
+        self.user, self.password = "root", password or secrets.token_hex(12)
         self.data_dir = Path(data_dir).absolute() if data_dir is not None else None
         self._with_processor = processor
         self._temporary: Path | None = None

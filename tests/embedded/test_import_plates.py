@@ -136,3 +136,35 @@ def test_files_of_a_field_must_fit(omero_server, omero_user, tmp_path):
     ):
         with pytest.raises(ImportFailed, match=words):
             omero_server.import_plate(wells, user=omero_user.name)
+
+
+def test_files_of_a_plate_hold_one_image_of_one_channel(omero_server, omero_user, tmp_path):
+    rgb = tmp_path / "rgb.tif"
+    tifffile.imwrite(rgb, np.zeros((6, 8, 3), "u1"), photometric="rgb")
+    for path, words in ((images.three(tmp_path)[0], "holds 3 images"), (rgb, "has 3 channels")):
+        with pytest.raises(ImportFailed, match=words):
+            omero_server.import_plate({"A1": [[path]]}, user=omero_user.name)
+    with pytest.raises(ImportFailed, match="A1 field 2 has no file"):
+        omero_server.import_plate({"A1": [[DATA / "fly" / "01_POS002_D.TIF"], []]}, user=omero_user.name)
+
+
+def test_a_plate_does_not_go_into_a_dataset(omero_server, omero_user, tmp_path):
+    path, _ = images.ome_plate_file(tmp_path)
+    before = images.everything(omero_server)
+    with pytest.raises(ImportFailed, match="goes into a screen"):
+        omero_server.import_files(path, user=omero_user.name, dataset="d")
+    assert images.everything(omero_server) == before
+
+
+def test_field_without_an_image_is_left_out(omero_server, omero_user, omero_conn, tmp_path):
+    well = '<Well ID="W" Row="0" Column="0">{}</Well>'
+    samples = '<WellSample ID="S:0" Index="1"><ImageRef ID="Image:0"/></WellSample><WellSample ID="S:1" Index="0"/>'
+    plate = f'<Plate ID="Plate:0">{well.format(samples)}</Plate>'
+    text = images.ome_xml(images.ome_image(0, '<TiffData IFD="0"/>'), plate)
+    path = tmp_path / "sparse.ome.tif"
+    tifffile.imwrite(path, images.slope(6, 8), photometric="minisblack", description=text.encode(), metadata=None)
+    (result,) = omero_server.import_files(path, user=omero_user.name, name="Sparse")
+    found = omero_conn.getObject("Plate", result.plate_id)
+    assert found.getName() == "Sparse"
+    (well,) = found.listChildren()
+    assert [s.getImage().id for s in well.listChildren()] == result.image_ids

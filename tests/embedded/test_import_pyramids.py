@@ -86,3 +86,22 @@ def test_large_untiled_image_is_served_in_tiles(one, omero_conn, tmp_path):
         expected = array[::step, ::step][:height, :width]
         np.testing.assert_array_equal(np.frombuffer(store.getPlane(0, 0, 0), "u1").reshape(height, width), expected)
     store.close()
+
+
+def test_large_image_with_resolutions_is_not_read_by_the_import(one, omero_conn, tmp_path):
+    array = images.slope(3000, 4096)
+    path = tmp_path / "slide.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        options = {"tile": (256, 256), "photometric": "minisblack"}
+        writer.write(array, subifds=1, metadata={"axes": "YX"}, **options)
+        writer.write(array[::4, ::4], subfiletype=1, **options)
+    image = one(path)
+    assert image.getPrimaryPixels().sha1 == "Pending..."
+    (channel,) = image.getChannels()
+    assert (channel.getWindowStart(), channel.getWindowEnd()) == (0.0, 255.0)
+    query = "select count(c.id) from Channel c where c.pixels.image.id = :id and c.statsInfo is null"
+    assert images.rows(omero_conn, query, id=image.id) == [[1]]
+    assert image.requiresPixelsPyramid()
+    np.testing.assert_array_equal(
+        image.getPrimaryPixels().getTile(0, 0, 0, (4000, 2900, 96, 100)), array[2900:3000, 4000:4096]
+    )

@@ -291,3 +291,42 @@ def test_image_in_several_files(importer, omero_conn, tmp_path):
     assert image.countFilesetFiles() == 2
     for c in range(2):
         np.testing.assert_array_equal(image.getPrimaryPixels().getPlane(0, c, 0), planes[c])
+
+
+def test_companion_file(importer, omero_conn, tmp_path):
+    """A file which only says where its metadata are."""
+    plane = images.slope(6, 8)
+    data = '<TiffData IFD="0" PlaneCount="1"><UUID FileName="plane.ome.tif">urn:uuid:1</UUID></TiffData>'
+    (tmp_path / "set.companion.ome").write_text(images.ome_xml(images.ome_image(0, data)))
+    only = images.ome_xml('<BinaryOnly MetadataFile="set.companion.ome" UUID="urn:uuid:2"/>')
+    path = tmp_path / "plane.ome.tif"
+    tifffile.imwrite(path, plane, photometric="minisblack", description=only.encode(), metadata=None)
+    for source in (path, tmp_path / "set.companion.ome"):
+        (result,) = importer(source)
+        image = omero_conn.getObject("Image", result.image_ids[0])
+        assert [f.getName() for f in image.getImportedImageFiles()] == ["set.companion.ome", "plane.ome.tif"]
+        np.testing.assert_array_equal(image.getPrimaryPixels().getPlane(0, 0, 0), plane)
+
+
+def test_rgb_channel_of_ome_xml(one, tmp_path):
+    data = np.arange(6 * 8 * 3, dtype="u1").reshape(6, 8, 3)
+    path = tmp_path / "rgb.ome.tif"
+    tifffile.imwrite(path, data, photometric="rgb", metadata={"axes": "YXS"})
+    image = one(path)
+    assert image.getSizeC() == 3
+    assert [c.getColor().getHtml() for c in image.getChannels()] == ["FF0000", "00FF00", "0000FF"]
+    for c in range(3):
+        np.testing.assert_array_equal(image.getPrimaryPixels().getPlane(0, c, 0), data[..., c])
+
+
+def test_values_without_order(one, omero_conn, tmp_path):
+    data = np.array([[np.nan, 1.5, -2.5], [np.inf, 0.0, 7.25]], "f4")
+    path = tmp_path / "nan.tif"
+    tifffile.imwrite(path, data, photometric="minisblack")
+    (channel,) = one(path).getChannels()
+    assert (channel.getWindowMin(), channel.getWindowMax()) == (-2.5, 7.25)
+    tifffile.imwrite(tmp_path / "complex.tif", data.astype("c8"), photometric="minisblack")
+    image = one(tmp_path / "complex.tif")
+    assert image.getPixelsType() == "complex"
+    query = "select count(c.id) from Channel c where c.pixels.image.id = :id and c.statsInfo is null"
+    assert images.rows(omero_conn, query, id=image.id) == [[1]]

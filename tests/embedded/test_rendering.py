@@ -204,6 +204,10 @@ def test_settings_are_saved_for_the_caller_only(make_user, connect):
     assert service.retrieveRndSettingsFor(image.getPixelsId(), member.id).getChannelBinding(0).inputEnd.val == 20.0
     assert service.loadRndSettings(first).model.value.val == "greyscale"
     assert service.loadRndSettings(99999999) is None
+    mine = service.loadRndSettings(first)
+    mine.getChannelBinding(0).inputEnd = omero.rtypes.rdouble(55.0)
+    service.saveRndSettings(mine)
+    assert service.loadRndSettings(first).getChannelBinding(0).inputEnd.val == 55.0
 
 
 def test_read_only_groups_use_the_owners_settings(make_user, connect):

@@ -48,7 +48,8 @@ class ScriptProcess:
         self._code: int | None = None
         self._results: dict[str, Any] | None = None
         self._collected = False
-        self._detached = self._ending = False
+        self._detached = False
+        self._ending = threading.Lock()
         self._lock = threading.RLock()
         client.session.processes.append(self)
 
@@ -166,10 +167,9 @@ class ScriptProcess:
 
     def end(self) -> None:
         """Stop what still runs, politely first; does not wait."""
-        with self._lock:
-            if self._ending or self._code is not None:
-                return
-            self._ending = True
+        # Not with the lock of `check`: sessions end while the store is locked, and a check may wait for the store.
+        if self._code is not None or not self._ending.acquire(blocking=False):
+            return
         threading.Thread(target=self._end, name=f"end job {self.job.id}", daemon=True).start()
 
     def _end(self) -> None:

@@ -10,6 +10,7 @@ from omero.rtypes import rlong
 from .. import display, errors
 from ..hql import answers
 from ..pixeldata import NOT_WRITTEN
+from ..saving import Save
 from ..store import Record
 from .rendering import loaded_settings
 
@@ -64,6 +65,9 @@ class Pixels:
         if rdef is None or not call.visible(rdef):
             return None
         return call.wire(rdef, loaded_settings(call, rdef))
+
+    def saveRndSettings(self, call: Call, rndSettings) -> None:
+        Save(call).save(rndSettings)
 
     @staticmethod
     def _visible(call: Call, pixels_id: int) -> Record | None:

@@ -1,0 +1,138 @@
+"""Data_Type and IDs to images: their order, what is missing, what is double."""
+
+import pytest
+import tifffile
+from omero.model import DatasetI, DatasetImageLinkI, ImageI
+from omero.rtypes import rstring
+
+from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.selection import select_images
+from openhcs_core.omero.session import gateway
+
+
+@pytest.fixture
+def images(make_image, voxels):
+    """Ids of three images."""
+    return [make_image(voxels(1, 1, 1, 8, 8), f"image {n}").getId() for n in range(3)]
+
+
+@pytest.fixture
+def make_dataset(omero_conn):
+    """Function which makes a dataset of images."""
+
+    def make(*images):
+        update = omero_conn.getUpdateService()
+        dataset = DatasetI()
+        dataset.name = rstring("a dataset")
+        number = update.saveAndReturnObject(dataset).id.val
+        for image in images:
+            link = DatasetImageLinkI()
+            link.parent, link.child = DatasetI(number, False), ImageI(image, False)
+            update.saveAndReturnObject(link)
+        return number
+
+    return make
+
+
+def ids(selection):
+    return [image.getId() for image in selection.images]
+
+
+def test_images_come_in_the_order_of_the_ids(conn, images):
+    wanted = [images[2], images[0], images[1]]
+    selection = select_images(conn, "Image", wanted)
+    assert ids(selection) == wanted
+    assert selection.missing == selection.notes == []
+
+
+def test_doubles_are_used_once_and_said(conn, images):
+    selection = select_images(conn, "Image", [images[1], images[0], images[1]])
+    assert ids(selection) == [images[1], images[0]]
+    assert selection.notes == [f"given more than once, used once: Image:{images[1]}"]
+
+
+def test_a_dataset_gives_its_images_by_id(conn, images, make_dataset):
+    dataset = make_dataset(*reversed(images))
+    assert ids(select_images(conn, "Dataset", [dataset])) == images
+
+
+def test_an_image_in_two_datasets_is_used_once_and_said(conn, images, make_dataset):
+    selection = select_images(conn, "Dataset", [make_dataset(*images[:2]), make_dataset(*images[1:])])
+    assert ids(selection) == images
+    assert selection.notes == [f"in more than one selected dataset, used once: Image:{images[1]}"]
+
+
+def test_an_empty_dataset_is_missing(conn, images, make_dataset):
+    empty, full = make_dataset(), make_dataset(images[0])
+    selection = select_images(conn, "Dataset", [empty, full])
+    assert ids(selection) == [images[0]]
+    assert selection.missing == [f"Dataset:{empty} holds no images that you may see"]
+
+
+def test_ids_that_lead_nowhere_are_named(conn, images):
+    selection = select_images(conn, "Image", [-1, images[0], 10**15])
+    assert ids(selection) == [images[0]]
+    assert selection.missing == [
+        "Image:-1 does not exist, or you may not see it",
+        "Image:1000000000000000 does not exist, or you may not see it",
+    ]
+
+
+def test_ids_of_another_type_are_named(conn, images, make_dataset):
+    dataset = make_dataset(images[0])
+    selection = select_images(conn, "Well", [dataset])
+    assert selection.images == []
+    assert selection.missing == [f"Well:{dataset} does not exist, or you may not see it"]
+
+
+def test_nobody_sees_the_images_of_others_in_a_private_group(make_user, connect, voxels):
+    owner, other = make_user("selection private", "rw----"), make_user("selection private", "rw----")
+    made = connect(owner).createImageFromNumpySeq(iter(voxels(1, 8, 8)), "mine").getId()
+    selection = select_images(gateway(connect(other).c), "Image", [made])
+    assert selection.images == []
+    assert selection.missing == [f"Image:{made} does not exist, or you may not see it"]
+
+
+def test_images_of_several_groups(omero_server, make_user, connect, voxels):
+    user = make_user("selection first")
+    first = connect(user)
+    accounts = omero_server.core.accounts
+    with omero_server.core.store.lock:
+        second = accounts.add_group("selection second", "rw----")
+        accounts.add_member(accounts.user(user.name), second) if hasattr(accounts, "add_member") else None
+    made = first.createImageFromNumpySeq(iter(voxels(1, 8, 8)), "in the first").getId()
+    assert ids(select_images(gateway(first.c), "Image", [made])) == [made]
+
+
+def test_plates_and_wells_by_row_column_and_field(omero_server, omero_user, conn, tmp_path, voxels):
+    def file(name):
+        tifffile.imwrite(tmp_path / name, voxels(8, 8))
+        return [tmp_path / name]
+
+    wells = {
+        "B02": [file("b2f1.tif"), file("b2f2.tif")],
+        "A10": [file("a10.tif")],
+        "A02": [file("a2f1.tif"), file("a2f2.tif")],
+    }
+    plate = omero_server.import_plate(wells, name="P", user=omero_user.name).plate_id
+    names = [image.getName() for image in select_images(conn, "Plate", [plate]).images]
+    order = ["A02", "A02", "A10", "B02", "B02"]
+    assert [next(well for well in wells if well.lower() in name.lower().replace("0", "0")) for name in names] == order
+    rows = conn.getQueryService().projection(
+        f"select w.id, w.row, w.column from Well w where w.plate.id = {plate}", None, conn.SERVICE_OPTS
+    )
+    well = next(number.val for number, row, column in rows if (row.val, column.val) == (1, 1))
+    assert [image.getName() for image in select_images(conn, "Well", [well]).images] == names[3:]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "given", "message"),
+    [
+        ("Project", [1], "Data_Type is 'Project'. Choose one of: Image, Dataset, Well, Plate."),
+        ("Image", [], "Nothing is selected: give the ids of one or more objects of type Image as IDs."),
+    ],
+)
+def test_requests_that_make_no_sense(conn, data_type, given, message):
+    with pytest.raises(OmeroError) as caught:
+        select_images(conn, data_type, given)
+    assert str(caught.value) == message
