@@ -22,7 +22,7 @@ from .accounts import Accounts
 from .context import Call
 from .repositories import Repositories
 from .router import Router
-from .services.base import StatefulService
+from .services.base import Closeable
 from .services.factory import ServiceFactory
 from .services.registry import SERVICES
 from .sessions import Client, Sessions
@@ -119,7 +119,7 @@ class Core:
     def release(self, client: Client) -> None:
         """Remove everything which lives on the server for a client."""
         for identity, service in list(client.services.values()):
-            if isinstance(service, StatefulService):
+            if isinstance(service, Closeable):
                 service.discard()
             self.unpublish(identity)
         client.services.clear()

@@ -35,7 +35,7 @@ class EmbeddedOmero:
     port, tcp_port : int
         Encrypted and plain port; 0 picks a free one.
     data_dir : path, optional
-        Where files and pixels go; a temporary folder, removed at the end, unless given.
+        Where files and pixels go, an empty folder; a temporary one, removed at the end, unless given.
     password : str, optional
         Password of root; generated unless given.
     processor : bool
@@ -82,13 +82,15 @@ class EmbeddedOmero:
         Raises
         ------
         OSError
-            If a port is taken or the data directory is not writable.
+            If a port is taken, or the data directory is not writable or not empty.
         """
         self._temporary = Path(tempfile.mkdtemp(prefix="embedded-omero-"))
         if self.data_dir is None:
             self.data_dir = self._temporary / "OMERO"
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
+            if any(self.data_dir.iterdir()):
+                raise OSError(f"{self.data_dir} is not empty; the embedded OMERO does not go on with older data.")
             self.core = Core(self.data_dir, self.password)
             self._listen()
             threading.Thread(target=self._housekeeping, name="sessions", daemon=True).start()

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from ..context import Call
 
 
-class StatefulService:
-    """A service with a state of its own, which its client closes."""
+class Closeable:
+    """What lives on the server until its client closes it or goes."""
 
     def close(self, call: Call) -> None:
         """Finish properly and disappear."""
@@ -24,6 +24,10 @@ class StatefulService:
 
     def discard(self) -> None:
         """Hook: free what is held, also when the client just went away."""
+
+
+class StatefulService(Closeable):
+    """A service with a state of its own; while one is open the session cannot change its group."""
 
     def activate(self, call: Call) -> None:
         pass

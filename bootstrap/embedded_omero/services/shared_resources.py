@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 import omero.grid
 
+from .. import errors
 from ..repositories import SCRIPT_REPO
 from .repository import proxies
 
@@ -29,5 +31,22 @@ class SharedResources:
     def getScriptRepository(self, call: Call):
         return next(p for r, p in zip(*proxies(call), strict=True) if r["hash"] == SCRIPT_REPO)
 
+    # -- tables
+
     def areTablesEnabled(self, call: Call) -> bool:
-        return False
+        return importlib.util.find_spec("tables") is not None
+
+    def newTable(self, call: Call, repo: int, path: str):
+        return self._tables(call).new_table(call, path)
+
+    def openTable(self, call: Call, file):
+        if file is None or file.id is None:
+            raise errors.validation("file must be a managed instance.")
+        return self._tables(call).open_table(call, call.read("OriginalFile", file.id.val))
+
+    def _tables(self, call: Call):
+        if not self.areTablesEnabled(call):
+            raise errors.internal("OMERO.tables need PyTables: pip install tables")
+        from .. import tables  # not before somebody wants one: it brings HDF5
+
+        return tables
