@@ -126,7 +126,8 @@ class Call:
             text = record.group.permissions
         else:
             text = self.group.permissions
-        return permissions.permissions_object(text or "rw----", self.flags(record))
+        extended = () if permissions.downloadable(self, record) else (omero.constants.permissions.BINARYACCESS,)
+        return permissions.permissions_object(text or "rw----", self.flags(record), extended)
 
     # -- changes
 

@@ -7,6 +7,7 @@ read-annotate ``rwra--``, read-write ``rwrw--``) and from the caller's role: own
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,10 +122,26 @@ def bits(text: str) -> int:
     return omero.model.PermissionsI(text).getPerm1()
 
 
-def permissions_object(text: str, given: Flags) -> omero.model.PermissionsI:
-    """Permissions as clients get them: the rights string and the flags."""
+def permissions_object(text: str, given: Flags, extended: Sequence[str] = ()) -> omero.model.PermissionsI:
+    """Permissions as clients get them: the rights string, the flags and further restrictions by name."""
     permissions = omero.model.PermissionsI(bits(text))
     restrictions = [not given.link, not given.edit, not given.delete, not given.annotate, not given.chgrp,
                     not given.chown]  # fmt: skip
     permissions._restrictions = restrictions
+    permissions._extendedRestrictions = list(extended)
     return permissions
+
+
+def downloadable(call: Call, record: Record) -> bool:
+    """Whether files may be downloaded: those of plates may not, by anybody, unless the server's policy says so."""
+    if "+plate" in call.core.config.get("omero.policy.binary_access", ""):
+        return True
+    store, name = call.store, record.entity.name
+    if name == "Plate":
+        return False
+    images = [record] if name == "Image" else []
+    if name == "OriginalFile":
+        entries = store.collection(record, record.entity.fields["filesetEntries"])
+        filesets = {e["fileset"] for e in entries}
+        images = [i for f in filesets for i in store.collection(f, f.entity.fields["images"])]
+    return not any(store.collection(i, i.entity.fields["wellSamples"]) for i in images)

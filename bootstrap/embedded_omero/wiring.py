@@ -63,6 +63,7 @@ class Graph:
         self.call = call
         self.loaded = loaded or Loaded()
         self._made: dict[Record, omero.model.IObject] = {}
+        self._stubs: dict[Record, omero.model.IObject] = {}
 
     def wire(self, record: Record | None) -> omero.model.IObject | None:
         """The loaded object of a record."""
@@ -75,8 +76,11 @@ class Graph:
         return obj
 
     def stub(self, record: Record) -> omero.model.IObject:
-        """An unloaded object: class and id only."""
-        return self._made.get(record) or record.entity.impl(record.id, False)
+        """An unloaded object: class and id only. One for each record: that is sent once, however often it occurs."""
+        obj = self._made.get(record) or self._stubs.get(record)
+        if obj is None:
+            obj = self._stubs[record] = record.entity.impl(record.id, False)
+        return obj
 
     def _reference(self, record: Record, name: str, target: Record | None) -> omero.model.IObject | None:
         if target is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import Ice
 import omero
-from omero.cmd import Delete2
+from omero.cmd import ERR, Delete2
 from omero.constants.namespaces import NSCREATED
 from omero.gateway import BlitzGateway, ImageWrapper
 from omero.model import ChecksumAlgorithmI, FileAnnotationI, ImageAnnotationLinkI, ImageI, OriginalFileI
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 NAMESPACE = f"{NSCREATED}/openhcs/export_scripts/IMS_Export"
 BLOCK_BYTES = 4 << 20
+DELETE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,13 @@ def _upload(
 def _delete(conn: BlitzGateway, kind: str, ids: list[int], context: dict[str, str]) -> None:
     """Remove objects; what cannot be removed is logged, for nothing that the user asked for depends on it."""
     try:
-        conn.c.submit(Delete2(targetObjects={kind: ids}), loops=120, ctx=context).close(True)
-    except (omero.CmdError, omero.LockTimeout, omero.ServerError, Ice.Exception) as error:
+        handle = conn.c.sf.submit(Delete2(targetObjects={kind: ids}), context)
+        deadline = time.monotonic() + DELETE_S
+        while (response := handle.getResponse()) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        handle.close()
+        problem = "not done yet" if response is None else getattr(response, "parameters", {}).get("message", "")
+        if response is None or isinstance(response, ERR):
+            logger.warning("%s %s could not be removed: %s", kind, ids, problem or type(response).__name__)
+    except (omero.ServerError, Ice.Exception) as error:
         logger.warning("%s %s could not be removed: %s", kind, ids, getattr(error, "message", None) or error)

@@ -58,6 +58,8 @@ class RawFileStore(StatefulService):
             raise errors.no_row(call.store.model["OriginalFile"].java, fileId)
         if not permissions.readable(call, file):  # recorded: the group of the call does not matter here
             raise errors.cannot_read(file.entity.java, fileId)
+        if not permissions.downloadable(call, file):
+            raise errors.security(f"Download is restricted for {file.entity.java}:Id_{fileId}")
         self._file, self._path, self._changed = file, call.core.repositories.path_of(file), False
 
     def getFileId(self, call: Call):

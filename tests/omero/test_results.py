@@ -1,0 +1,159 @@
+"""Files attached to images: complete, found again, replaced; nothing left of what failed."""
+
+import hashlib
+
+import omero
+import pytest
+
+from openhcs_core.omero import results
+from openhcs_core.omero.errors import OmeroError, Stopped
+from openhcs_core.omero.results import NAMESPACE, Origin, attach, find_attachment
+from openhcs_core.omero.session import gateway
+
+ORIGIN = Origin("whole image, fast", "0123456789abcdef")
+
+
+def silent(done, total):
+    """Progress that nobody watches."""
+
+
+@pytest.fixture
+def image(make_image, voxels):
+    return make_image(voxels(1, 1, 1, 8, 8))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "scratch.ims"
+    path.write_bytes(bytes(range(256)) * 41)
+    return path
+
+
+def original_files(conn):
+    """Number of files of the user in OMERO."""
+    return len(list(conn.getObjects("OriginalFile", opts={"owner": conn.getUserId()})))
+
+
+def annotations(conn, image):
+    return [a.getId() for a in conn.getObject("Image", image.getId()).listAnnotations(NAMESPACE)]
+
+
+def test_attached_file(conn, image, file, monkeypatch):
+    monkeypatch.setattr(results, "BLOCK_BYTES", 1000)
+    steps = []
+    annotation = attach(conn, image, file, "cells.ims", ORIGIN, lambda done, total: steps.append((done, total)))
+    size = file.stat().st_size
+    assert steps == [(done, size) for done in range(0, size, 1000)]
+    assert annotation.file.name.val == "cells.ims"
+    assert annotation.file.size.val == size
+    assert annotation.file.hash.val == hashlib.sha1(file.read_bytes()).hexdigest()
+    assert annotations(conn, image) == [annotation.id.val]
+    wrapper = conn.getObject("FileAnnotation", annotation.id.val)
+    assert b"".join(wrapper.getFileInChunks()) == file.read_bytes()
+    assert wrapper.getDescription() == (
+        "Imaris file made by OpenHCS\nOptions: whole image, fast\nFingerprint: 0123456789abcdef"
+    )
+
+
+def test_a_file_is_found_again_by_its_fingerprint(conn, image, file):
+    made = attach(conn, image, file, "cells.ims", ORIGIN, silent)
+    found = find_attachment(conn, image, ORIGIN.fingerprint)
+    assert found.id.val == made.id.val
+    assert found.file.name.val == "cells.ims"
+    assert find_attachment(conn, image, "fedcba9876543210") is None
+
+
+def test_a_file_that_is_gone_is_not_found(conn, image, file, omero_server):
+    made = attach(conn, image, file, "cells.ims", ORIGIN, silent)
+    core = omero_server.core
+    core.repositories.path_of(core.store.get("OriginalFile", made.file.id.val)).unlink()
+    assert find_attachment(conn, image, ORIGIN.fingerprint) is None
+
+
+def test_a_newer_file_with_the_same_options_replaces_the_older(conn, image, file):
+    other = attach(conn, image, file, "part.ims", Origin("Z1-2, fast", "1" * 16), silent)
+    attach(conn, image, file, "cells.ims", ORIGIN, silent)
+    before = original_files(conn)
+    newer = attach(conn, image, file, "cells.ims", Origin(ORIGIN.options, "2" * 16), silent)
+    assert sorted(annotations(conn, image)) == [other.id.val, newer.id.val]
+    assert original_files(conn) == before
+
+
+def test_files_of_others_are_not_replaced(make_user, connect, voxels, file):
+    owner, other = make_user("results"), make_user("results")
+    image_id = connect(owner).createImageFromNumpySeq(iter(voxels(1, 8, 8)), "made").getId()
+    made = []
+    for user, digit in ((owner, "1"), (other, "2")):
+        conn = gateway(connect(user).c)
+        image = conn.getObject("Image", image_id)
+        made.append(attach(conn, image, file, "cells.ims", Origin(ORIGIN.options, digit * 16), silent).id.val)
+    assert sorted(annotations(conn, image)) == made
+    assert find_attachment(conn, image, "1" * 16).id.val == made[0]
+
+
+def test_a_group_that_is_not_the_users_default(omero_server, make_user, connect, voxels, file):
+    user, core = make_user(), omero_server.core
+    with core.store.lock:
+        second = core.accounts.add_group(f"second of {user.name}", "rwra--")
+        core.accounts.add_member(core.accounts.user(user.name), second)
+    log_in = connect(user)
+    log_in.setGroupForSession(second.id)
+    image_id = log_in.createImageFromNumpySeq(iter(voxels(1, 8, 8)), "made").getId()
+    log_in.setGroupForSession(user.group_id)
+    conn = gateway(log_in.c)
+    made = attach(conn, conn.getObject("Image", image_id), file, "cells.ims", ORIGIN, silent)
+    assert made.details.group.id.val == made.file.details.group.id.val == second.id
+
+
+def test_nothing_is_left_of_a_stopped_upload(conn, image, file, monkeypatch):
+    monkeypatch.setattr(results, "BLOCK_BYTES", 1000)
+    before = original_files(conn)
+
+    def stop(done, total):
+        if done:
+            raise Stopped("now")
+
+    with pytest.raises(Stopped):
+        attach(conn, image, file, "cells.ims", ORIGIN, stop)
+    assert original_files(conn) == before
+    assert annotations(conn, image) == []
+
+
+def test_an_upload_that_arrives_changed_is_refused(conn, image, file, omero_server, monkeypatch):
+    from embedded_omero.services.raw_file import RawFileStore
+
+    write, before = RawFileStore.write, original_files(conn)
+    monkeypatch.setattr(RawFileStore, "write", lambda self, call, buf, at, n: write(self, call, b"\1" + buf[1:], at, n))
+    with pytest.raises(OmeroError, match="is not what was sent"):
+        attach(conn, image, file, "cells.ims", ORIGIN, silent)
+    assert original_files(conn) == before
+    assert annotations(conn, image) == []
+
+
+def test_a_server_that_takes_no_more(conn, image, file, monkeypatch):
+    from embedded_omero.services.raw_file import RawFileStore
+
+    def full(self, call, buf, at, n):
+        raise omero.ResourceError(None, None, "No space left on device")
+
+    before = original_files(conn)
+    monkeypatch.setattr(RawFileStore, "write", full)
+    with pytest.raises(OmeroError, match=r"OMERO did not take the file: No space left on device\. Is its disk full\?"):
+        attach(conn, image, file, "cells.ims", ORIGIN, silent)
+    assert original_files(conn) == before
+
+
+def test_nobody_attaches_where_only_reading_is_allowed(make_user, connect, voxels, file):
+    owner, other = make_user("results read-only", "rwr---"), make_user("results read-only", "rwr---")
+    image_id = connect(owner).createImageFromNumpySeq(iter(voxels(1, 8, 8)), "made").getId()
+    conn = gateway(connect(other).c)
+    image, before = conn.getObject("Image", image_id), original_files(conn)
+    assert not image.canAnnotate()
+    with pytest.raises(OmeroError, match="OMERO does not let you attach a file to the image"):
+        attach(conn, image, file, "cells.ims", ORIGIN, silent)
+    assert original_files(conn) == before
+
+
+def test_origins_are_read_from_what_people_have_added_to():
+    assert Origin.from_description(f"My notes\n{ORIGIN.description()}\nmore") == ORIGIN
+    assert Origin.from_description("Fingerprint: 12") is None
