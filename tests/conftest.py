@@ -1,5 +1,3 @@
-"""Fixtures for all tests: an OMERO to talk to comes from the embedded OMERO's own plugin."""
+"""Fixtures for all tests. An OMERO to talk to comes from the plugin `embedded_omero.pytest_plugin`."""
 
 import embedded_omero.slices  # noqa: F401  (first of all: it keeps omero-py's temporary files out of the home folder)
-
-pytest_plugins = ["embedded_omero.pytest_plugin"]

@@ -100,7 +100,5 @@ def test_a_folder_is_no_settings_file(tmp_path):
     ],
 )
 def test_the_longest_mapped_folder_counts(path, expected):
-    settings = Settings(
-        path_map={"/OMERO": Path("/mnt/omero"), "/OMERO/ManagedRepository/": Path("/mnt/repository")}
-    )
+    settings = Settings(path_map={"/OMERO": Path("/mnt/omero"), "/OMERO/ManagedRepository/": Path("/mnt/repository")})
     assert settings.local_path(path) == Path(expected)

@@ -10,6 +10,7 @@ from . import errors
 from .store import Record, Store
 
 SYSTEM, USER, GUEST = 0, 1, 2  # ids of the groups every server has
+GUEST_NAME = "guest"
 _ROUNDS = 20_000
 
 
@@ -19,11 +20,11 @@ class Accounts:
     def __init__(self, store: Store, root_password: str) -> None:
         self.store = store
         self._passwords: dict[int, tuple[bytes, bytes]] = {}
-        for name, level in (("system", "rw----"), ("user", "rwr-r-"), ("guest", "rwr---")):
+        for name, level in (("system", "rw----"), ("user", "rwr-r-"), ("guest", "rw----")):
             self.add_group(name, level)
         root = self.add_user("root", "root", "root", [self.group("system"), self.group("user")], root_password)
         self.set_leader(root, self.group("system"), True)
-        self.add_user("guest", "Guest", "Account", [self.group("guest")], None)
+        self.add_user(GUEST_NAME, "Guest", "Account", [self.group("guest")], None)
 
     # -- look-up
 
@@ -116,6 +117,8 @@ class Accounts:
         self._passwords[user.id] = (salt, self._hash(password, salt))
 
     def check_password(self, user: Record, password: str) -> bool:
+        if user["omeName"] == GUEST_NAME:  # its password is empty, which any other matches
+            return True
         salt, digest = self._passwords.get(user.id, (b"", b""))
         return bool(digest) and hmac.compare_digest(digest, self._hash(password, salt))
 

@@ -25,7 +25,7 @@ from .router import Router
 from .services.base import Closeable
 from .services.factory import ServiceFactory
 from .services.registry import SERVICES
-from .sessions import Client, Sessions
+from .sessions import Client, Session, Sessions
 from .store import Store
 
 log = logging.getLogger(__name__)
@@ -57,18 +57,25 @@ class Core:
 
     # -- servants
 
-    def publish(self, interface: type, service: Any, client: Client, identity: Ice.Identity) -> Ice.ObjectPrx:
-        """Make an implementation reachable; it is called with a `Call` of that client."""
-        proxy = self.adapter.add(
-            dispatch.servant(interface, service, lambda current: self._enter(client, current)), identity
-        )
-        return _cast(interface, proxy)
+    def publish(self, interface: type, service: Any, owner: Client | Session, identity: Ice.Identity) -> Ice.ObjectPrx:
+        """Make an implementation reachable; it is called with a `Call` of its client, or of any of its session."""
 
-    def _enter(self, client: Client, current: Ice.Current) -> Call:
-        if client.session.clients.get(client.uuid) is not client:
+        def enter(current: Ice.Current) -> Call:
+            return self._enter(owner, current)
+
+        return _cast(interface, self.adapter.add(dispatch.servant(interface, service, enter), identity))
+
+    def _enter(self, owner: Client | Session, current: Ice.Current) -> Call:
+        if isinstance(owner, Client):
+            session, client = owner.session, owner
+            there = session.clients.get(client.uuid) is client
+        else:
+            session, client = owner, owner.clients.get(current.ctx.get(omero.constants.CLIENTUUID, ""))
+            there = self.sessions.open.get(session.uuid) is session
+        if not there:
             raise Ice.ObjectNotExistException()
-        client.session.touch()
-        return Call(self, client.session, client, current.ctx)
+        session.touch()
+        return Call(self, session, client, current.ctx)
 
     def publish_session(self, client: Client) -> Ice.ObjectPrx:
         return self.publish(omero.api.ServiceFactory, ServiceFactory(), client, _session_identity(client))
@@ -84,28 +91,30 @@ class Core:
         """A stateful service of its own."""
         return self.new_object(call, _known(name).interface, _known(name).implementation()(), name)
 
-    def new_object(self, call: Call, interface: type, service: Any, name: str, category: str = "") -> Ice.ObjectPrx:
+    def new_object(self, call: Call, interface: type, service: Any, name: str) -> Ice.ObjectPrx:
         """Publish a stateful object for the caller until it is closed or the caller goes."""
-        if call.ctx.get(omero.constants.CLIENTUUID) != call.client.uuid:
-            # Recorded: a context of one's own lacks what names the client.
-            raise errors.internal(
-                "Cannot create session id for servant:\nno omero.client.uuid in the context of the call"
-            )
-        unique = str(uuid.uuid4())
-        return self.add_service(call.client, unique + name, interface, service, Ice.Identity(unique + name, category))
+        _require_client_uuid(call)
+        name = str(uuid.uuid4()) + name
+        return self.add_service(call.client, name, interface, service, Ice.Identity(name))
+
+    def new_shared_object(self, call: Call, interface: type, service: Any, name: str, category: str) -> Ice.ObjectPrx:
+        """Publish an object which outlives its client: any client of the session may use it, until the session ends."""
+        _require_client_uuid(call)
+        name += str(uuid.uuid4())
+        return self.add_service(call.session, name, interface, service, Ice.Identity(name, category))
 
     def add_service(
-        self, client: Client, key: str, interface: type, service: Any, identity: Ice.Identity
+        self, owner: Client | Session, key: str, interface: type, service: Any, identity: Ice.Identity
     ) -> Ice.ObjectPrx:
-        identity.category = identity.category or client.uuid
-        client.services[key] = (identity, service)
-        return self.publish(interface, service, client, identity)
+        identity.category = identity.category or owner.uuid
+        owner.services[key] = (identity, service)
+        return self.publish(interface, service, owner, identity)
 
-    def withdraw(self, client: Client, service: Any) -> None:
-        """Take a service away from its client."""
-        for key, (identity, found) in list(client.services.items()):
+    def withdraw(self, owner: Client | Session, service: Any) -> None:
+        """Take a service away from its owner."""
+        for key, (identity, found) in list(owner.services.items()):
             if found is service:
-                del client.services[key]
+                del owner.services[key]
                 self.unpublish(identity)
 
     def unpublish(self, identity: Ice.Identity) -> None:
@@ -118,13 +127,17 @@ class Core:
 
     def release(self, client: Client) -> None:
         """Remove everything which lives on the server for a client."""
-        for identity, service in list(client.services.values()):
+        self.release_services(client)
+        self.unpublish(_session_identity(client))
+        self.processors.forget(client)
+
+    def release_services(self, owner: Client | Session) -> None:
+        """Remove all services of a client, or what its clients shared of a session."""
+        for identity, service in list(owner.services.values()):
             if isinstance(service, Closeable):
                 service.discard()
             self.unpublish(identity)
-        client.services.clear()
-        self.unpublish(_session_identity(client))
-        self.processors.forget(client)
+        owner.services.clear()
 
     def submit(self, call: Call, request) -> Ice.ObjectPrx:
         """Run a command (`omero.cmd.Request`); answers its handle."""
@@ -135,6 +148,12 @@ class Core:
 
 def _session_identity(client: Client) -> Ice.Identity:
     return Ice.Identity(client.session.uuid, client.uuid)
+
+
+def _require_client_uuid(call: Call) -> None:
+    """Recorded: who makes a context of their own and leaves out what names the client cannot make objects."""
+    if call.client is None or call.ctx.get(omero.constants.CLIENTUUID) != call.client.uuid:
+        raise errors.internal("Cannot create session id for servant:\nno omero.client.uuid in the context of the call")
 
 
 def _known(name: str):

@@ -5,38 +5,40 @@ from __future__ import annotations
 import omero
 
 
-def _make(cls, message: str):
-    return cls("", cls.__name__, message)
+def server_error(cls, message: str):
+    """An exception of the server with the name and the first line of the trace that its Java ones have."""
+    name = f"ome.conditions.{cls.__name__}"
+    return cls(f"{name}: {message}\n", name, message)
 
 
 def api_usage(message: str) -> omero.ApiUsageException:
     """The caller used an operation in a way which can never work."""
-    return _make(omero.ApiUsageException, message)
+    return server_error(omero.ApiUsageException, message)
 
 
 def validation(message: str) -> omero.ValidationException:
     """The data given are not valid."""
-    return _make(omero.ValidationException, message)
+    return server_error(omero.ValidationException, message)
 
 
 def security(message: str) -> omero.SecurityViolation:
     """The caller's rights do not suffice."""
-    return _make(omero.SecurityViolation, message)
+    return server_error(omero.SecurityViolation, message)
 
 
 def internal(message: str) -> omero.InternalException:
     """What a Java server reports for an exception it did not expect."""
-    return _make(omero.InternalException, message)
+    return server_error(omero.InternalException, message)
 
 
 def resource(message: str) -> omero.ResourceError:
     """A file or another resource failed."""
-    return _make(omero.ResourceError, message)
+    return server_error(omero.ResourceError, message)
 
 
 def query(message: str) -> omero.QueryException:
     """A query which cannot be read or evaluated."""
-    return _make(omero.QueryException, message)
+    return server_error(omero.QueryException, message)
 
 
 def wrapped(java_class: str, message: str = "") -> omero.InternalException:
@@ -46,7 +48,8 @@ def wrapped(java_class: str, message: str = "") -> omero.InternalException:
 
 def no_row(java_name: str, id: int) -> omero.ValidationException:
     """The object does not exist."""
-    return validation(f"No row with the given identifier exists: [{java_name}#{id}]")
+    text = f"No row with the given identifier exists: [{java_name}#{id}]"
+    return validation(f"{text}; nested exception is org.hibernate.ObjectNotFoundException: {text}")
 
 
 def cannot_read(java_name: str, id: int) -> omero.SecurityViolation:

@@ -54,6 +54,7 @@ class Session:
         self.started = self.last_access = time.monotonic()
         self.hits = 0
         self.processes: list[Any] = []  # script processes started from here
+        self.services: dict[str, tuple[Ice.Identity, Any]] = {}  # what all clients of the session share
 
     @property
     def references(self) -> int:
@@ -77,7 +78,7 @@ class Session:
         """Note a call; raise SessionTimeoutException when the session has expired."""
         reason = self.expired()
         if reason:
-            raise omero.SessionTimeoutException("", "SessionTimeoutException", reason)
+            raise errors.server_error(omero.SessionTimeoutException, reason)
         self.last_access = time.monotonic()
         self.hits += 1
 
@@ -205,6 +206,7 @@ class Sessions:
         for client in list(session.clients.values()):
             self.core.release(client)
         session.clients.clear()
+        self.core.release_services(session)
         for process in list(session.processes):
             process.session_closed()
         session.inputs.clear()
@@ -220,5 +222,5 @@ class Sessions:
         """The open session with that uuid."""
         session = self.open.get(session_uuid)
         if session is None:
-            raise omero.RemovedSessionException("", "RemovedSessionException", f"No context for {session_uuid}")
+            raise errors.server_error(omero.RemovedSessionException, f"No context for {session_uuid}")
         return session

@@ -7,16 +7,16 @@ What a table is on disk and what may be asked of it is omero-py's own: a server 
 from __future__ import annotations
 
 import ast
-import collections
+import contextlib
+import functools
 import logging
-import pickletools
+import threading
 import time
 import types
 import uuid
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import Ice
 import omero
 import omero.cmd
@@ -41,7 +41,6 @@ _ALLOWED = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.Compare, ast.cmpop, ast.BinOp, ast.operator, ast.UnaryOp,
     ast.unaryop, ast.BoolOp, ast.boolop, ast.Call,
 )  # fmt: skip
-_open: collections.Counter[str] = collections.Counter()  # paths of open files; under the lock of omero-py's list
 
 
 def new_table(call: Call, name: str) -> Ice.ObjectPrx:
@@ -105,33 +104,52 @@ def check_condition(condition: str) -> None:
             raise errors.api_usage(f"Bad condition: {condition}")
 
 
-def check_file(path: Path) -> None:
-    """Refuse a file of which PyTables would unpickle something.
+class _Pickle:
+    """Stands for the module ``pickle`` inside PyTables, which would unpickle what somebody has put into a file.
 
-    Raises
-    ------
-    omero.ValidationException
-        If it is no HDF5 file or an attribute in it holds a pickle.
+    Only threads which are `serving` a table are refused; whoever else uses PyTables in this process is not.
     """
 
-    def check(name: str, node: h5py.HLObject) -> None:
-        for value in node.attrs.values():
-            if isinstance(value, bytes) and value.endswith(b".") and _is_pickle(value):
-                raise errors.validation(f"{path.name} holds pickled Python objects")
+    def __init__(self, original: types.ModuleType) -> None:
+        self._original = original
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def loads(self, *args: Any, **options: Any) -> Any:
+        if getattr(_thread, "serving", False):
+            raise ValueError("an OMERO.table holds no pickled objects")
+        return self._original.loads(*args, **options)
+
+
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[None]:
+    """Nothing is unpickled meanwhile in this thread."""
+    import tables
+
+    for module in (tables.attributeset, tables.atom):
+        if not isinstance(module.pickle, _Pickle):
+            module.pickle = _Pickle(module.pickle)
+    _thread.serving = True
     try:
-        with h5py.File(path, "r") as file:
-            check("/", file)
-            file.visititems(check)
-    except OSError as exc:
-        raise errors.validation(f"{path.name} is not an HDF5 file: {exc}") from None
+        yield
+    finally:
+        _thread.serving = False
 
 
-def _is_pickle(value: bytes) -> bool:
-    try:
-        return any(True for _ in pickletools.genops(value))
-    except Exception:  # it raises what it likes; whatever cannot be taken apart cannot be loaded either
-        return False
+def _served(method: Callable) -> Callable:
+    """An operation on the file; what goes wrong in it comes out in the words of the server."""
+    method = remoted(method)
+
+    @functools.wraps(method)
+    def serve(*args: Any) -> Any:
+        with serving():
+            return method(*args)
+
+    return serve
 
 
 class Table(Closeable):
@@ -151,13 +169,8 @@ class Table(Closeable):
         from omero.hdfstorageV2 import HDFLIST
 
         self._file, self._may_write = file, call.flags(file).edit
-        path = call.core.repositories.path_of(file)
-        self._path, self._files = str(path), HDFLIST
-        with HDFLIST._lock:
-            if not _open[self._path] and path.is_file() and path.stat().st_size:
-                check_file(path)
-            self._storage: Any = HDFLIST.getOrCreate(self._path, self)
-            _open[self._path] += 1
+        with serving():
+            self._storage: Any = HDFLIST.getOrCreate(str(call.core.repositories.path_of(file)), self)
         self._stamp = time.time()  # what the storage compares to the time of its own
 
     def _written(self) -> Any:
@@ -185,11 +198,10 @@ class Table(Closeable):
     def discard(self) -> None:
         storage, self._storage = self._storage, None
         if storage is not None:
-            with self._files._lock:
-                _open[self._path] -= 1
+            with serving():
                 storage.decr(self)
 
-    @remoted
+    @_served
     def delete(self, call: Call) -> None:
         self._written()
         self.close(call)
@@ -205,52 +217,52 @@ class Table(Closeable):
         with call.store.lock:
             return call.wire(self._file)
 
-    @remoted
+    @_served
     def getHeaders(self, call: Call) -> list:
         return self._storage.cols(None, self._current(call))
 
-    @remoted
+    @_served
     def getNumberOfRows(self, call: Call) -> int:
         return int(self._storage.rows())
 
-    @remoted
+    @_served
     def getWhereList(self, call: Call, condition: str, variables: dict, start: int, stop: int, step: int) -> list[int]:
-        """Numbers of the rows which fulfil a condition; a stop or step of 0 means none."""
+        """Numbers of the rows which fulfil a condition, as PyTables counts them; 0 for stop or step stands for None."""
         check_condition(condition)
         values = {name: unwrap(value) for name, value in (variables or {}).items()}
         return self._storage.getWhereList(self._stamp, condition, values, None, start, stop or None, step or None)
 
-    @remoted
+    @_served
     def read(self, call: Call, columns: list[int], start: int, stop: int):
         """Rows from ``start`` up to, not including, ``stop``; all of them if both are 0."""
         end = stop if start or stop else None
         return self._storage.read(self._stamp, columns, start, end, self._current(call))
 
-    @remoted
+    @_served
     def readCoordinates(self, call: Call, rows: list[int]):
         return self._storage.readCoordinates(self._stamp, rows, self._current(call))
 
-    @remoted
+    @_served
     def slice(self, call: Call, columns: list[int], rows: list[int]):
         """Some rows of some columns; an empty list means all."""
         return self._storage.slice(self._stamp, columns, rows, self._current(call))
 
     # -- writing
 
-    @remoted
+    @_served
     def initialize(self, call: Call, columns: list) -> None:
         self._written().initialize(columns)
 
-    @remoted
+    @_served
     def addColumn(self, call: Call, column) -> None:
         self._written()
         raise errors.api_usage("NYI")  # on a server neither
 
-    @remoted
+    @_served
     def addData(self, call: Call, columns: list) -> None:
         self._written().append(columns)
 
-    @remoted
+    @_served
     def update(self, call: Call, data) -> None:
         storage = self._written()
         if data is not None:
@@ -258,18 +270,18 @@ class Table(Closeable):
 
     # -- metadata
 
-    @remoted
+    @_served
     def getMetadata(self, call: Call, key: str):
         return self._storage.get_meta_map().get(key)
 
-    @remoted
+    @_served
     def getAllMetadata(self, call: Call) -> dict:
         return self._storage.get_meta_map()
 
-    @remoted
+    @_served
     def setMetadata(self, call: Call, key: str, value) -> None:
         self._written().add_meta_map({key: value})
 
-    @remoted
+    @_served
     def setAllMetadata(self, call: Call, values: dict) -> None:
         self._written().add_meta_map(values, replace=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -50,6 +51,7 @@ def run(client: omero.client) -> int:
     int
         Exit status: 0, 1 if anything failed, 143 after SIGTERM.
     """
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told in the message
     job: ImsExport | None = None
     with _sigterm() as stop:
         try:
@@ -57,7 +59,7 @@ def run(client: omero.client) -> int:
             status = job.run()
             message = job.message()
         except (Stopped, ImsCancelled):
-            message = "Stopped from outside; nothing half-written was left."
+            message = "Stopped from outside; half-written files were removed."
             if job is not None and job.done:
                 message += f" Finished before: {len(job.done)} images."
             status = SIGTERM_STATUS
@@ -122,7 +124,7 @@ class ImsExport:
     def run(self) -> int:
         """Export all selected images; return 0, or 1 if anything failed."""
         selection = select_images(self._conn, self._request.data_type, self._request.ids)
-        self.failed += selection.missing
+        self.failed += [f"Not exported: {statement}" for statement in selection.missing]
         self._notes += selection.notes
         for number, image in enumerate(selection.images, start=1):
             label = f"Image:{image.getId()} ({image.getName()})"
@@ -134,13 +136,12 @@ class ImsExport:
                 if session_is_over(error):
                     raise
                 traceback.print_exc()
-                self.failed.append(f"{label}: {_said(error)}")
+                self.failed.append(f"Not exported: {label}: {_said(error)}")
         return 1 if self.failed else 0
 
     def message(self) -> str:
         """What happened, for the person who started the script."""
-        lines = [f"Not exported: {statement}" for statement in self.failed]
-        lines += self.done[:LISTED]
+        lines = [*self.failed, *self.done[:LISTED]]
         if len(self.done) > LISTED:
             lines.append(f"{len(self.done) - LISTED} more images were exported; the script's output lists them.")
         lines += [f"Note: {note}." for note in self._notes]
@@ -158,7 +159,7 @@ class ImsExport:
                 if path is None or isinstance(error, (Stopped, ImsCancelled)):
                     raise
                 traceback.print_exc()
-                self.failed.append(f"{label}: not attached: {_said(error)}")
+                self.failed.append(f"Not attached: {label}: {_said(error)}")
         statement = f"{label} exported to {export.name}"
         if annotation is not None:
             statement += f", attached to the image ({size_text(annotation.file.size.val)})"
@@ -196,7 +197,7 @@ class ImsExport:
                 warned = True
                 self.progress.line(
                     f"Warning: {place}: about {_duration(left)} are needed, but the session of this script ends in "
-                    f"{_duration(self._deadline - now)} (omero.scripts.timeout). {what} may not be finished."
+                    f"{_duration(self._deadline - now)} (omero.scripts.timeout). The {what} may not be finished."
                 )
 
         return report

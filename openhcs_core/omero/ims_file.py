@@ -128,13 +128,21 @@ def fingerprint(conn: BlitzGateway, image: ImageWrapper, crop: Crop, metadata: I
     return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def file_stem(image: ImageWrapper, label: str) -> str:
-    """Name for a file, without its ending: of the image and the wanted part, fit for every file system."""
-    name = re.sub(r"(\.ome)?\.tiff?$", "", image.getName(), flags=re.IGNORECASE)
+def file_stem(name: str, label: str) -> str:
+    """Name for a file, without its ending, fit for every file system.
+
+    Parameters
+    ----------
+    name : str
+        Of the image.
+    label : str
+        Of the wanted part; empty for the whole image.
+    """
+    name = re.sub(r"(\.ome)?\.tiff?$", "", name, flags=re.IGNORECASE)
     name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name).strip(" .")
     # The limit is in bytes and leaves room for what is added to the name.
     name = name.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore").rstrip(" .")
-    return f"{name or f'image {image.getId()}'} {label}".rstrip()
+    return f"{name or 'image'} {label}".rstrip()
 
 
 def size_text(size: int) -> str:

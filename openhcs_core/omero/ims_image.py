@@ -73,7 +73,7 @@ class ImageExport:
             options=f"{label or 'whole image'}, {self.request.preset}",
             fingerprint=fingerprint(self.conn, self.image, self._crop, self._metadata, self.request.preset),
         )
-        self._stem = file_stem(self.image, label)
+        self._stem = file_stem(self.image.getName(), label)
         self.name = f"{self._stem}.ims"
 
     def publish(self) -> Path:

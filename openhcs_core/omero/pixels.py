@@ -73,6 +73,9 @@ class ImagePixels:
             self.source = "the image's file"
         except PixelsNotOnDisk as reason:
             self._use_api(str(reason))
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, t: int, c: int, z0: int, z1: int, y0: int, y1: int) -> np.ndarray:
         """Voxels (z1 - z0, y1 - y0, X) of one channel at one time point; all numbers count from 0.
@@ -99,7 +102,7 @@ class ImagePixels:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self.source = f"the OMERO API, for {reason}"
+        self.source = f"the OMERO API, because {reason}"
         logger.info("Pixels from %s", self.source)
 
     def _compare(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import Ice
 import numpy as np
 import omero
@@ -11,7 +13,7 @@ from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.session import in_group, session_is_over
 
 # Far below Ice.MessageSizeMax of the server (64 MB as installed), which a client cannot ask for.
-PLANE_BYTES = 16 << 20
+PIECE_BYTES = 16 << 20
 TILE = 1024
 
 DTYPES = {
@@ -83,28 +85,27 @@ class RawPixels:
         OmeroError
             If the server cannot deliver a plane.
         """
-        _, _, _, height, width = self.shape
-        slab = np.empty((z1 - z0, y1 - y0, width), self.dtype)
-        whole = height * width * self.dtype.itemsize <= PLANE_BYTES
+        slab = np.empty((z1 - z0, y1 - y0, self.shape[4]), self.dtype)
         for z in range(z0, z1):
             try:
-                if whole:
-                    slab[z - z0] = self._decode(self._store.getPlane(z, c, t), height, width)[y0:y1]
-                else:
-                    self._read_tiles(slab[z - z0], t, c, z, y0)
+                self._read_rows(slab[z - z0], t, c, z, y0)
             except (omero.ServerError, Ice.Exception) as error:
                 if session_is_over(error):
                     raise
                 raise OmeroError(f"plane T{t + 1} C{c + 1} Z{z + 1} cannot be read: {_text(error)}.") from error
         return slab
 
-    def _read_tiles(self, plane: np.ndarray, t: int, c: int, z: int, y0: int) -> None:
-        rows, width = plane.shape
-        for y in range(0, rows, TILE):
-            for x in range(0, width, TILE):
-                h, w = min(TILE, rows - y), min(TILE, width - x)
-                tile = self._store.getTile(z, c, t, x, y0 + y, w, h)
-                plane[y : y + h, x : x + w] = self._decode(tile, h, w)
+    def _read_rows(self, rows: np.ndarray, t: int, c: int, z: int, y0: int) -> None:
+        """Fill `rows` from row `y0` of a plane on: in one piece, or in tiles if that would be too large."""
+        height, width = rows.shape
+        if height == self.shape[3] and rows.nbytes <= PIECE_BYTES:
+            rows[:] = self._decode(self._store.getPlane(z, c, t, self._context), height, width)
+            return
+        step_y, step_x = rows.shape if rows.nbytes <= PIECE_BYTES else (TILE, TILE)
+        for y, x in itertools.product(range(0, height, step_y), range(0, width, step_x)):
+            h, w = min(step_y, height - y), min(step_x, width - x)
+            tile = self._store.getTile(z, c, t, x, y0 + y, w, h, self._context)
+            rows[y : y + h, x : x + w] = self._decode(tile, h, w)
 
     def _decode(self, data: bytes, height: int, width: int) -> np.ndarray:
         if self.dtype.kind == "b" and len(data) < height * width:  # eight voxels in a byte, the first one highest

@@ -149,7 +149,7 @@ def _file_exists(conn: BlitzGateway, annotation: Any) -> bool:
     store = conn.c.sf.createRawFileStore(context)
     try:
         store.setFileId(file.id.val, context)
-        return bool(store.exists())
+        return bool(store.exists(context))
     except omero.ServerError as error:
         if session_is_over(error):
             raise
@@ -186,10 +186,10 @@ def _upload(
         with path.open("rb") as source:
             while block := source.read(BLOCK_BYTES):
                 progress(done, total)
-                store.write(block, done, len(block))
+                store.write(block, done, len(block), context)
                 digest.update(block)
                 done += len(block)
-        saved = store.save()
+        saved = store.save(context)
     except omero.ServerError as error:
         if session_is_over(error):
             raise
@@ -211,8 +211,10 @@ def _delete(conn: BlitzGateway, kind: str, ids: list[int], context: dict[str, st
         while (response := handle.getResponse()) is None and time.monotonic() < deadline:
             time.sleep(0.05)
         handle.close()
-        problem = "not done yet" if response is None else getattr(response, "parameters", {}).get("message", "")
-        if response is None or isinstance(response, ERR):
-            logger.warning("%s %s could not be removed: %s", kind, ids, problem or type(response).__name__)
     except (omero.ServerError, Ice.Exception) as error:
-        logger.warning("%s %s could not be removed: %s", kind, ids, getattr(error, "message", None) or error)
+        problem = getattr(error, "message", None) or type(error).__name__
+    else:
+        if response is not None and not isinstance(response, ERR):
+            return
+        problem = "not done in time" if response is None else (response.parameters or {}).get("message", response.name)
+    logger.warning("%s %s could not be removed: %s", kind, ids, problem)

@@ -3,6 +3,7 @@
 import time
 
 import omero
+import omero.processor
 import omero.scripts
 import pytest
 from omero.rtypes import rint, rlist, rlong, unwrap
@@ -171,3 +172,15 @@ def test_nobody_to_run_it(omero_server, omero_conn, upload):
     with pytest.raises(omero.NoProcessorAvailable, match=r"No processor available! \[0 response\(s\)\]"):
         omero_conn.getScriptService().runScript(script, {"IDs": rlist([rlong(1)])}, None)
     assert finish(omero_conn, script)[0] == 0
+
+
+def test_check_of_the_processor_lets_running_scripts_live(omero_server, omero_conn, upload):
+    """omero-py's processor looks at its scripts once a minute, and kills those whose session has ended."""
+    script = upload(body("import time; time.sleep(60)"))
+    process = omero_conn.getScriptService().runScript(script, {"IDs": rlist([rlong(1)])}, None)
+    servants = omero_server._processor._impl.ctx.servant_map.values()
+    running = [s for s in servants if isinstance(s, omero.processor.ProcessI) and s.isRunning()]
+    assert len(running) == 1
+    assert running[0].check()
+    assert process.poll() is None
+    process.kill()

@@ -49,6 +49,7 @@ FORMS = {
         "ZYX",
         {"metadata": {"axes": "ZYX"}, "ome": True, "tile": (32, 16), "compression": "zlib", "predictor": True},
     ),
+    "OME, sparse": ((2, 64, 64), "ZYX", {"metadata": {"axes": "ZYX"}, "ome": True, "tile": (32, 32), "sparse": True}),
     "OME, big-endian": ((2, 50, 40), "TYX", {"metadata": {"axes": "TYX"}, "ome": True, "byteorder": ">"}),
     "ImageJ": ((2, 3, 2, 50, 40), "TZCYX", {"imagej": True}),
     "plain pages": ((5, 50, 40), "TYX", {"metadata": None, "photometric": "minisblack"}),
@@ -59,8 +60,15 @@ FORMS = {
 @pytest.mark.parametrize(("shape", "axes", "options"), FORMS.values(), ids=FORMS)
 def test_files_are_read_directly(conn, import_tiff, voxels, shape, axes, options):
     array = voxels(*shape)
+    options = dict(options)
     name = "image.ome.tif" if options.pop("ome", False) else "image.tif"
-    pixels = open_pixels(conn, import_tiff(array, name, **options))
+    source = array
+    if options.pop("sparse", False):
+        array[:, 32:] = 0
+        tiles = [array[z, y : y + 32, x : x + 32] for z in (0, 1) for y in (0, 32) for x in (0, 32)]
+        source = iter([tile if tile.any() else None for tile in tiles])
+        options |= {"shape": shape, "dtype": array.dtype, "compression": "zlib"}
+    pixels = open_pixels(conn, import_tiff(source, name, **options))
     assert pixels.source == FROM_FILE
     assert np.array_equal(read_all(pixels), in_order(array, axes))
     pixels.close()
@@ -90,7 +98,7 @@ def test_all_pixel_types_through_the_api(make_image, conn, voxels, kind, dtype):
     image = make_image(array)
     assert image.getPixelsType() == kind
     pixels = open_pixels(conn, image)
-    assert pixels.source == "the OMERO API, for the image was not imported from a file"
+    assert pixels.source == "the OMERO API, because the image was not imported from a file"
     assert pixels.dtype.newbyteorder("=") == array.dtype
     assert np.array_equal(read_all(pixels), array)
     pixels.close()
@@ -112,7 +120,7 @@ def test_bits(omero_conn, conn):
 
 
 def test_large_planes_are_read_in_tiles(make_image, conn, voxels, monkeypatch):
-    monkeypatch.setattr(raw_pixels, "PLANE_BYTES", 1000)
+    monkeypatch.setattr(raw_pixels, "PIECE_BYTES", 1000)
     monkeypatch.setattr(raw_pixels, "TILE", 16)
     array = voxels(1, 1, 2, 50, 45)
     pixels = open_pixels(conn, make_image(array))
@@ -124,8 +132,8 @@ def through_api(conn, image, settings=None):
     """The reason why an image is read through the API, and its voxels."""
     pixels = open_pixels(conn, image, settings)
     try:
-        assert pixels.source.startswith("the OMERO API, for ")
-        return pixels.source.removeprefix("the OMERO API, for "), read_all(pixels)
+        assert pixels.source.startswith("the OMERO API, because ")
+        return pixels.source.removeprefix("the OMERO API, because "), read_all(pixels)
     finally:
         pixels.close()
 
@@ -256,7 +264,7 @@ def test_a_file_that_breaks_later(conn, ome, elsewhere, stored_file, omero_serve
     with path.open("r+b") as file:
         file.truncate(5000)
     assert np.array_equal(pixels.read(2, 0, 0, 4, 0, 50), array[2, 0])
-    assert pixels.source == "the OMERO API, for the file cannot be read at T3 C1 Z1 (it ends too early)"
+    assert pixels.source == "the OMERO API, because the file cannot be read at T3 C1 Z1 (it ends too early)"
     pixels.close()
 
 
@@ -281,13 +289,13 @@ def test_files_named_in_the_metadata_must_belong_to_the_image(
     assert np.array_equal(found, array)
 
 
-def test_files_that_may_not_be_downloaded(conn, ome, monkeypatch):
+def test_files_that_may_not_be_downloaded(omero_server, omero_user, conn, tmp_path, voxels):
     """Those of plates, as servers are set up."""
-    image, array = ome
-    monkeypatch.setattr(type(image), "canDownload", lambda self: False)
-    said, found = through_api(conn, image)
+    tifffile.imwrite(tmp_path / "a.tif", voxels(50, 40))
+    plate = omero_server.import_plate({"A01": [[tmp_path / "a.tif"]]}, user=omero_user.name)
+    said, found = through_api(conn, conn.getObject("Image", plate.image_ids[0]))
     assert said == "downloading its file is restricted"
-    assert np.array_equal(found, array)
+    assert np.array_equal(found[0, 0, 0], voxels(50, 40))
 
 
 def test_channels_interleaved_in_the_file(conn, import_tiff, voxels):

@@ -8,7 +8,7 @@ import pytest
 from openhcs_core.omero import results
 from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.results import NAMESPACE, Origin, attach, find_attachment
-from openhcs_core.omero.session import gateway
+from openhcs_core.omero.session import gateway, in_group
 
 ORIGIN = Origin("whole image, fast", "0123456789abcdef")
 
@@ -80,7 +80,8 @@ def test_a_newer_file_with_the_same_options_replaces_the_older(conn, image, file
 
 
 def test_files_of_others_are_not_replaced(make_user, connect, voxels, file):
-    owner, other = make_user("results"), make_user("results")
+    """Not even where they could be: in a read-write group."""
+    owner, other = make_user("results", "rwrw--"), make_user("results", "rwrw--")
     image_id = connect(owner).createImageFromNumpySeq(iter(voxels(1, 8, 8)), "made").getId()
     made = []
     for user, digit in ((owner, "1"), (other, "2")):
@@ -143,6 +144,17 @@ def test_a_server_that_takes_no_more(conn, image, file, monkeypatch):
     assert original_files(conn) == before
 
 
+def test_the_end_of_the_session_is_no_fault_of_the_disk(conn, image, file, monkeypatch):
+    from embedded_omero.services.raw_file import RawFileStore
+
+    def ended(self, call, buf, at, n):
+        raise omero.RemovedSessionException(None, None, "No session with uuid")
+
+    monkeypatch.setattr(RawFileStore, "write", ended)
+    with pytest.raises(omero.RemovedSessionException):
+        attach(conn, image, file, "cells.ims", ORIGIN, silent)
+
+
 def test_nobody_attaches_where_only_reading_is_allowed(make_user, connect, voxels, file):
     owner, other = make_user("results read-only", "rwr---"), make_user("results read-only", "rwr---")
     image_id = connect(owner).createImageFromNumpySeq(iter(voxels(1, 8, 8)), "made").getId()
@@ -152,6 +164,12 @@ def test_nobody_attaches_where_only_reading_is_allowed(make_user, connect, voxel
     with pytest.raises(OmeroError, match="OMERO does not let you attach a file to the image"):
         attach(conn, image, file, "cells.ims", ORIGIN, silent)
     assert original_files(conn) == before
+
+
+def test_what_cannot_be_removed_is_logged(conn, omero_user, caplog):
+    results._delete(conn, "OriginalFile", [10**9], in_group(conn, omero_user.group_id))
+    (record,) = caplog.records
+    assert record.message.startswith("OriginalFile [1000000000] could not be removed: ")
 
 
 def test_origins_are_read_from_what_people_have_added_to():

@@ -2,8 +2,8 @@
 
 import pytest
 import tifffile
-from omero.model import DatasetI, DatasetImageLinkI, ImageI
-from omero.rtypes import rstring
+from omero.model import DatasetI, DatasetImageLinkI, ImageI, PlateI, WellI, WellSampleI
+from omero.rtypes import rint, rstring
 
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.selection import select_images
@@ -129,6 +129,19 @@ def test_plates_and_wells_by_row_column_and_field(omero_server, omero_user, conn
     )
     well = next(number.val for number, row, column in rows if (row.val, column.val) == (1, 1))
     assert [image.getName() for image in select_images(conn, "Well", [well]).images] == names[3:]
+
+
+def test_fields_count_by_their_place_in_the_well(omero_conn, conn, images):
+    """Neither their ids nor those of their images tell the order."""
+    plate, well = PlateI(), WellI()
+    plate.name, well.plate, well.row, well.column = rstring("P"), plate, rint(0), rint(0)
+    for image in reversed(images):
+        sample = WellSampleI()
+        sample.image = ImageI(image, False)
+        well.addWellSample(sample)
+    well = omero_conn.getUpdateService().saveAndReturnObject(well)
+    for data_type, number in (("Well", well.id.val), ("Plate", well.plate.id.val)):
+        assert ids(select_images(conn, data_type, [number])) == images[::-1]
 
 
 @pytest.mark.parametrize(

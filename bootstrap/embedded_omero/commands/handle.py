@@ -55,7 +55,7 @@ class Handle:
         return False
 
     def close(self, call: Call) -> None:
-        call.core.withdraw(call.client, self)
+        call.core.withdraw(call.session, self)
 
 
 def start(call: Call, request: omero.cmd.Request | None) -> Ice.ObjectPrx | None:
@@ -63,6 +63,6 @@ def start(call: Call, request: omero.cmd.Request | None) -> Ice.ObjectPrx | None
     if request is None:
         return None
     handle = Handle(request)
-    proxy = call.core.new_object(call, omero.cmd.Handle, handle, "Handle")
+    proxy = call.core.new_shared_object(call, omero.cmd.Handle, handle, "IHandle", call.session.uuid)
     handle.run(call)
     return proxy

@@ -17,6 +17,7 @@ from .chgrp import chgrp
 from .delete import delete
 from .duplicate import duplicate
 from .graph import is_named
+from .original_metadata import original_metadata
 from .sessions import current_sessions, update_timeout
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ COMMANDS: dict[type, Callable[[Call, omero.cmd.Request], omero.cmd.Response]] = 
     omero.cmd.Delete2: delete,
     omero.cmd.DoAll: do_all,
     omero.cmd.Duplicate: duplicate,
+    omero.cmd.OriginalMetadataRequest: original_metadata,
     omero.cmd.SkipHead: skip_head,
     omero.cmd.UpdateSessionTimeoutRequest: update_timeout,
 }

@@ -18,7 +18,7 @@ from ..store import Record
 
 if TYPE_CHECKING:
     from ..core import Core
-    from ..sessions import Client, Session
+    from ..sessions import Session
 
 log = logging.getLogger(__name__)
 TERM_SECONDS = 6  # between SIGTERM and SIGKILL, as omero-py's processor has it
@@ -30,8 +30,8 @@ class ScriptProcess:
     Parameters
     ----------
     core : Core
-    client : Client
-        Who launched the script.
+    launcher : Session
+        From which the script was launched; all its clients may ask for the process.
     job : Record
     session : Session
         The session in which the script runs.
@@ -41,8 +41,8 @@ class ScriptProcess:
 
     exclusive = False  # waits for the processor
 
-    def __init__(self, core: Core, client: Client, job: Record, session: Session, process) -> None:
-        self.core, self.client, self.job, self.session = core, client, job, session
+    def __init__(self, core: Core, launcher: Session, job: Record, session: Session, process) -> None:
+        self.core, self.launcher, self.job, self.session = core, launcher, job, session
         self._process = process
         self._callbacks: dict[Any, Any] = {}
         self._code: int | None = None
@@ -51,7 +51,7 @@ class ScriptProcess:
         self._detached = False
         self._ending = threading.Lock()
         self._lock = threading.RLock()
-        client.session.processes.append(self)
+        launcher.processes.append(self)
 
     # -- omero.grid.Process
 
@@ -144,7 +144,7 @@ class ScriptProcess:
     def _collect(self) -> dict[str, Any]:
         results = dict(self.session.outputs)
         # Recorded: who runs a script in another group than that of the session does not get the streams.
-        launcher = Call(self.core, self.client.session)
+        launcher = Call(self.core, self.launcher)
         for link in self.core.store.where("JobOriginalFileLink", parent=self.job):
             if link["child"]["name"] in ("stdout", "stderr") and launcher.visible(link):
                 results[link["child"]["name"]] = robject(omero.model.OriginalFileI(link["child"].id, False))
@@ -187,9 +187,9 @@ class ScriptProcess:
             self.end()
 
     def _leave(self) -> None:
-        if self in self.client.session.processes:
-            self.client.session.processes.remove(self)
-        self.core.withdraw(self.client, self)
+        if self in self.launcher.processes:
+            self.launcher.processes.remove(self)
+        self.core.withdraw(self.launcher, self)
 
     def _notify(self, method: str, value) -> None:
         for callback in list(self._callbacks.values()):

@@ -46,6 +46,10 @@ class LocalProcessor:
             omero_home=omero_path(str(home)),
         )  # fmt: skip
 
+        # As on a server. A user's processor has no session of its own: omero-py then takes every running script for one
+        # whose session has ended, and kills it at its check once a minute.
+        self._impl.ctx.session = self._client.sf
+
     def stop(self) -> None:
         """Leave the server; running scripts are killed."""
         for part in (self._impl.cleanup, self._client.closeSession):

@@ -33,6 +33,7 @@ _DEFAULTS = {
     "omero.client.web.host": "",
     "omero.cluster.read_only.runtime.db": "false",
     "omero.cluster.read_only.runtime.repo": "false",
+    "omero.mail.config": "false",
     "omero.pixeldata.max_plane_height": "3192",
     "omero.pixeldata.max_plane_width": "3192",
     "omero.policy.binary_access": "+read,+write,+image",
@@ -46,8 +47,8 @@ _DEFAULTS = {
 }
 # What ordinary users may read; everything else is for administrators.
 _PUBLIC = re.compile(
-    r"omero\.(client\.|cluster\.read_only\.runtime\.|pixeldata\.max_plane_|router\.insecure$|security\.password_required$"
-    r"|upgrades\.url$|version$)"
+    r"omero\.(client\.|cluster\.read_only\.runtime\.|mail\.config$|pixeldata\.max_plane_|router\.insecure$"
+    r"|security\.password_required$|upgrades\.url$|version$)"
 )
 
 

@@ -35,6 +35,7 @@ class Service:
 
 
 SERVICES: dict[str, Service] = {
+    "omero.api.Exporter": Service(omero.api.Exporter, "exporter", "Exporter", stateful=True),
     "omero.api.IAdmin": Service(omero.api.IAdmin, "admin", "Admin"),
     "omero.api.IConfig": Service(omero.api.IConfig, "config", "Config"),
     "omero.api.IContainer": Service(omero.api.IContainer, "container", "Container"),
@@ -42,6 +43,7 @@ SERVICES: dict[str, Service] = {
     "omero.api.IPixels": Service(omero.api.IPixels, "pixels", "Pixels"),
     "omero.api.IQuery": Service(omero.api.IQuery, "query", "Query"),
     "omero.api.IRenderingSettings": Service(omero.api.IRenderingSettings, "rendering_settings", "RenderingSettings"),
+    "omero.api.IRepositoryInfo": Service(omero.api.IRepositoryInfo, "repository_info", "RepositoryInfo"),
     "omero.api.IRoi": Service(omero.api.IRoi, "roi", "Rois"),
     "omero.api.IScript": Service(omero.api.IScript, "script", "Scripts"),
     "omero.api.ISession": Service(omero.api.ISession, "session", "SessionService"),

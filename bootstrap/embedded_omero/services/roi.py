@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import omero
 import omero.api
 
+from .. import errors
 from ..context import Call
 from ..hql.params import filter_page
+from ..pixeldata import open_pixels
+from ..shapes import pixels_of
 from ..store import Record
 from ..wiring import Loaded
+from .pyramid import file_access
 
 
 class Rois:
@@ -31,6 +36,28 @@ class Rois:
 
         rois = [r for r in self._of_image(call, imageId) if any(map(on_plane, self._shapes(call, r)))]
         return self._result(call, rois, opts, on_plane)
+
+    # -- statistics
+
+    def getPoints(self, call: Call, shapeId: int) -> omero.api.ShapePoints:
+        points = pixels_of(call.read("Shape", shapeId))
+        return omero.api.ShapePoints(points[:, 0].tolist(), points[:, 1].tolist())
+
+    def getShapeStats(self, call: Call, shapeId: int) -> omero.api.ShapeStats:
+        return self.getShapeStatsList(call, [shapeId])[0]
+
+    def getShapeStatsList(self, call: Call, shapeIdList: list[int]) -> list[omero.api.ShapeStats]:
+        """Statistics over all planes on which the shapes are."""
+        return [_stats(call, call.read("Shape", id)) for id in shapeIdList]
+
+    def getShapeStatsRestricted(
+        self, call: Call, shapeIdList: list[int], zForUnattached: int, tForUnattached: int, channels: list[int]
+    ) -> list[omero.api.ShapeStats]:
+        """Statistics over one plane: that of the shape or, where it has none, the given one."""
+        plane = (zForUnattached, tForUnattached)
+        return [_stats(call, call.read("Shape", id), plane, channels) for id in shapeIdList]
+
+    # -- what is found
 
     @staticmethod
     def _of_image(call: Call, image_id: int) -> list[Record]:
@@ -65,3 +92,38 @@ class Rois:
             loaded.collections[(roi, "folderLinks")] = [f for f in folders if call.visible(f)]
         graph = call.graph(loaded)
         return omero.api.RoiResult(opts, [graph.wire(r) for r in rois])
+
+
+def _stats(
+    call: Call, shape: Record, plane: tuple[int, int] | None = None, channels: list[int] | None = None
+) -> omero.api.ShapeStats:
+    """Statistics of the pixels under a shape, one value for each channel; pixels outside the image do not count."""
+    image = shape["roi"]["image"]
+    pixels = call.store.collection(image, image.entity.fields["pixels"])[0]
+    data = open_pixels(call.core, pixels)
+    if data.large:
+        raise errors.api_usage(f"{image!r} is too large for statistics of shapes")
+    planes = data.planes
+    zs, ts = (
+        range(size) if own is None and plane is None else [plane[n] if own is None and plane else own]
+        for n, (own, size) in enumerate(((shape["theZ"], planes.size_z), (shape["theT"], planes.size_t)))
+    )
+    cs = channels or (range(planes.size_c) if shape["theC"] is None else [shape["theC"]])
+    for axis, indices, size in (("Z", zs, planes.size_z), ("T", ts, planes.size_t), ("C", cs, planes.size_c)):
+        if any(not 0 <= i < size for i in indices):
+            raise errors.api_usage(f"{axis} of {shape!r} is outside the image: {list(indices)}")
+    x, y = pixels_of(shape).T
+    seen = (x >= 0) & (x < planes.size_x) & (y >= 0) & (y < planes.size_y)
+    x, y = x[seen], y[seen]
+    rows = call.store.collection(pixels, pixels.entity.fields["channels"])
+    stats = omero.api.ShapeStats(shape.id, [rows[c].id for c in cs], [], [], [], [], [], [])
+    with file_access():
+        for c in cs:
+            values = np.concatenate([planes.plane(z, c, t)[y, x] for z in zs for t in ts]).astype(float)
+            stats.pointsCount.append(len(values))
+            stats.min.append(float(values.min(initial=np.inf)) if len(values) else 0.0)
+            stats.max.append(float(values.max(initial=-np.inf)) if len(values) else 0.0)
+            stats.sum.append(float(values.sum()))
+            stats.mean.append(float(values.mean()) if len(values) else 0.0)
+            stats.stdDev.append(float(values.std(ddof=1)) if len(values) > 1 else 0.0)
+    return stats

@@ -264,10 +264,10 @@ class Scripts:
                 raise errors.internal("Internal exception") from exc
             raise
         reachable = omero.grid.ProcessPrx.uncheckedCast(call.core.router.reachable(process))
-        running = ScriptProcess(call.core, call.client, job, session, reachable)
+        running = ScriptProcess(call.core, call.session, job, session, reachable)
         call.core.processors.watch(running)
         with call.store.lock:
-            return call.core.new_object(call, omero.grid.ScriptProcess, running, "", "ProcessCallback")
+            return call.core.new_shared_object(call, omero.grid.ScriptProcess, running, "", "ProcessCallback")
 
     def canRunScript(self, call: Call, scriptID: int) -> bool:
         with call.store.lock:

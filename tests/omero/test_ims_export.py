@@ -1,0 +1,106 @@
+"""The export job where a processor cannot be made to show it: what it says while it runs, and a session that dies."""
+
+import signal
+import threading
+import time
+
+import pytest
+from omero.rtypes import rlist, rlong, rstring, unwrap
+
+from openhcs_core.omero.errors import Stopped
+from openhcs_core.omero.ims_export import SESSION_OVER, ImsExport, run
+from openhcs_core.omero.progress import MESSAGE_LENGTH, JobProgress
+
+
+@pytest.fixture
+def job(omero_conn, make_image, voxels, monkeypatch, tmp_path):
+    """A client with the inputs of a script, for one image."""
+    settings = tmp_path / "openhcs.toml"
+    settings.write_text(f'scratch = "{tmp_path}/scratch"\n')
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("OPENHCS_CONFIG", str(settings))
+    client = omero_conn.c
+    client.setInput("Data_Type", rstring("Image"))
+    client.setInput("IDs", rlist([rlong(make_image(voxels(1, 1, 2, 30, 20)).getId())]))
+    return client
+
+
+def test_a_session_that_ends_in_the_middle(job, omero_server, capsys, monkeypatch, tmp_path):
+    def end(self, text):
+        with omero_server.core.store.lock:
+            sessions = omero_server.core.sessions
+            sessions.close(sessions.get(job_session))
+
+    job_session = job.getSessionId()
+    monkeypatch.setattr(JobProgress, "update", end)
+    assert run(job) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("Traceback")
+    assert errors.endswith(f"{SESSION_OVER}\n")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_session_that_will_not_last_is_told_once(job, capsys):
+    export = ImsExport(job, threading.Event())
+    export._deadline = time.monotonic() + 100
+    report = export._reporter("Image 1 of 1")
+    report("export", 0, 10**15)
+    report("export", 1, 10**15)
+    report("export", 2, 10**15)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Warning: Image 1 of 1: about ")
+    assert line.endswith("are needed, but the session of this script ends in 2 min (omero.scripts.timeout). "
+                         "The export may not be finished.")  # fmt: skip
+
+
+def test_a_stop_ends_the_upload(job):
+    export = ImsExport(job, threading.Event())
+    report = export._reporter("Image 1 of 1")
+    report("upload", 0, 100)
+    export._stop.set()
+    with pytest.raises(Stopped):
+        report("upload", 50, 100)
+
+
+def test_sigterm_before_the_work(job, monkeypatch):
+    monkeypatch.setattr(JobProgress, "line", lambda self, text: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(job) == 143
+    assert unwrap(job.getOutput("Message")) == "Stopped from outside; half-written files were removed."
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_progress_without_a_job(job, capsys):
+    progress = JobProgress(job)
+    progress.line("hello")
+    progress.update("never seen")
+    progress.close()
+    assert capsys.readouterr().out == "hello\n"
+
+
+class Handle:
+    """Stands in for the handle of a job, to count what reaches it."""
+
+    def __init__(self):
+        self.messages = []
+
+    def setMessage(self, text):
+        self.messages.append(text)
+
+
+def test_messages_are_short_and_few(job, capsys):
+    progress = JobProgress(job)
+    progress._handle = handle = Handle()
+    progress.update("x" * 1000)
+    for number in range(1000):
+        progress.update(str(number))
+    progress.line("a line counts at once")
+    assert handle.messages == ["x" * MESSAGE_LENGTH, "a line counts at once"]
+
+
+def test_a_job_that_cannot_be_told_anything_does_not_stop_the_work(job, caplog):
+    progress = JobProgress(job)
+    progress._handle = job.sf.createJobHandle()  # attached to no job
+    progress.line("one")
+    progress.line("two")
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Progress cannot be told to OMERO"]

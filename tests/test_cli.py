@@ -1,0 +1,136 @@
+"""The command `openhcs` as people type it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from openhcs_core import __version__
+from openhcs_core.cli import main
+
+SCRIPT = "/openhcs/export_scripts/IMS_Export.py"
+
+
+@pytest.fixture(autouse=True)
+def nobody_logged_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("OMERO_USERDIR", str(tmp_path))
+    monkeypatch.delenv("OMERO_PASSWORD", raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+
+
+@pytest.fixture
+def login(omero_server, monkeypatch):
+    """Arguments by which the administrator logs in."""
+    monkeypatch.setenv("OMERO_PASSWORD", omero_server.password)
+    return ["--server", omero_server.host, "--port", str(omero_server.port), "--user", "root"]
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"openhcs {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["scripts"], ["scripts", "burn"], ["ims-export"]])
+def test_what_is_not_a_command(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: openhcs")
+
+
+def test_scripts_from_nothing_and_back(login, capsys):
+    def table(*arguments):
+        status = main(["scripts", *arguments, *login])
+        header, *rows = capsys.readouterr().out.splitlines()
+        return status, header.split(), [row.split(maxsplit=2) for row in rows]
+
+    table("register", "--remove")
+    assert table("list") == (0, ["Id", "Script", "State"], [["-", SCRIPT, "missing"]])
+    assert table("register", "--dry-run") == (
+        0,
+        ["Id", "Script", "Action", "Problem"],
+        [["-", SCRIPT, "would upload"]],
+    )
+    status, _, [[number, path, action]] = table("register")
+    assert (status, path, action) == (0, SCRIPT, "uploaded")
+    assert table("list")[2] == [[number, SCRIPT, "current"]]
+    assert table("register")[2] == [[number, SCRIPT, "already current"]]
+    assert table("register", "--remove", "--dry-run")[2] == [[number, SCRIPT, "would remove"]]
+    assert table("register", "--remove")[2] == [[number, SCRIPT, "removed"]]
+
+
+def test_a_script_that_does_not_work_makes_the_status_1(login, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "openhcs_core.omero.scripts.bundled_scripts", lambda: {"/tests/cli/Broken.py": "import nowhere"}
+    )
+    assert main(["scripts", "register", *login]) == 1
+    assert capsys.readouterr().out.splitlines()[1].startswith("-   /tests/cli/Broken.py  ")
+
+
+def test_a_session_by_its_key(omero_server, omero_conn, capsys, monkeypatch):
+    monkeypatch.setenv("MY_KEY", omero_conn.c.getSessionId())
+    place = ["--server", omero_server.host, "--port", str(omero_server.port)]
+    assert main(["scripts", "list", *place, "--session-key-env", "MY_KEY"]) == 0
+    assert SCRIPT in capsys.readouterr().out
+    assert main(["scripts", "register", *place, "--session-key-env", "MY_KEY"]) == 1
+    assert capsys.readouterr().err.startswith("openhcs: You may not register scripts")
+
+
+def test_the_session_of_omero_login(omero_server, omero_conn, omero_user, capsys):
+    from omero.util.sessions import SessionsStore
+
+    key, properties = omero_conn.c.getSessionId(), {"omero.port": str(omero_server.port)}
+    store = SessionsStore()
+    store.add(omero_server.host, omero_user.name, key, properties)
+    store.set_current(omero_server.host, omero_user.name, key, properties)
+    assert main(["scripts", "list"]) == 0
+    assert SCRIPT in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Not logged in. Give --server and --user, or run `omero login` first."),
+        (["--session-key-env", "NO_KEY"], "The environment variable NO_KEY is empty or not set."),
+        (["--user", "root"], "No password for root: set OMERO_PASSWORD, or run this in a terminal."),
+    ],
+)
+def test_without_a_way_to_log_in(arguments, message, capsys):
+    assert main(["scripts", "list", *arguments]) == 1
+    assert capsys.readouterr().err == f"openhcs: {message}\n"
+
+
+def test_a_wrong_password(omero_server, capsys, monkeypatch):
+    monkeypatch.setenv("OMERO_PASSWORD", "wrong")
+    place = ["--server", omero_server.host, "--port", str(omero_server.port)]
+    assert main(["scripts", "list", *place]) == 1
+    assert "refused the log-in: wrong password, or no user 'root'" in capsys.readouterr().err
+
+
+def test_a_password_that_is_typed(omero_server, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: omero_server.password)
+    assert main(["scripts", "list", "--server", omero_server.host, "--port", str(omero_server.port)]) == 0
+
+
+def test_python_without_omero(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "omero", None)
+    for name in [name for name in sys.modules if name.startswith("openhcs_core.omero.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["scripts", "list", "--user", "root"]) == 1
+    assert "install them with: " in capsys.readouterr().err
+
+
+def test_register_of_the_checkout(omero_server):
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "bootstrap.register", "--dry-run", "--server", omero_server.host]
+        + ["--port", str(omero_server.port)],
+        env={**os.environ, "OMERO_PASSWORD": omero_server.password},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert SCRIPT in run.stdout
