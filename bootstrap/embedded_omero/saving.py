@@ -109,8 +109,8 @@ class Save:
             and event.id.val != record.updated.id
         ):
             java = self.store.model["Event"].java
-            raise omero.OptimisticLockException(
-                "", "OptimisticLockException",
+            raise errors.server_error(
+                omero.OptimisticLockException,
                 f"You are not authorized to change the update event for {record.entity.java}:Id_{record.id} "
                 f"from {java}:Id_{record.updated.id} to {java}:Id_{event.id.val}\n"
                 "You may need to reload the object before continuing.",
@@ -183,8 +183,8 @@ class Save:
         group = target.group
         name = f"{target.entity.java}:Id_{target.id}"
         if self.call.is_admin or group in self.call.leader_of:
-            raise omero.ReadOnlyGroupSecurityViolation(
-                "", "ReadOnlyGroupSecurityViolation",
+            raise errors.server_error(
+                omero.ReadOnlyGroupSecurityViolation,
                 f"Cannot link to {name}\nCurrent user ({self.call.user['omeName']}) is an admin or the owner of\n"
                 f"the private group ({group['name']}={group.permissions}). It is not allowed to\nlink to users' data.",
             )  # fmt: skip

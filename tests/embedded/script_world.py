@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import time
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ DATA = Path(__file__).parent.parent / "data"
 MOVIE = DATA / "ecoli" / "coli_nucl_ori_crop.ome.tif"
 FOLDER = Path(omero.__file__).parent  # omero-scripts installs itself there
 SECONDS = 60
+Inputs = dict[str, Any]
 
 
 @dataclass
@@ -80,6 +82,11 @@ def content(conn, file_id: int) -> bytes:
 
 def text(conn, file_id: int) -> str:
     return content(conn, file_id).decode()
+
+
+def rows(data: str) -> list[list[str]]:
+    """Rows of a CSV file."""
+    return list(csv.reader(io.StringIO(data)))
 
 
 def planes(image) -> np.ndarray:

@@ -9,7 +9,8 @@ import sys
 import omero.gateway as gateway
 import pytest
 
-from tests.embedded.script_cases import CASES
+from tests.embedded import script_objects as objects
+from tests.embedded import script_pixels as pixels
 from tests.embedded.script_world import FOLDER, Scripts, World
 
 # Make_Movie starts this program; here it packs the frames which it is given instead of encoding them.
@@ -19,6 +20,34 @@ with zipfile.ZipFile(sys.argv[sys.argv.index("-o") + 1], "w") as movie:
     for name in sys.argv[1].removeprefix("mf://").split(","):
         movie.write(name)
 """
+
+
+# Script, what it is given, what must come out.
+CASES = [
+    ("analysis_scripts/Kymograph.py", pixels.kymograph_inputs, pixels.kymograph_check),
+    ("analysis_scripts/Kymograph_Analysis.py", pixels.analysis_inputs, pixels.analysis_check),
+    ("analysis_scripts/Plot_Profile.py", pixels.profile_inputs, pixels.profile_check),
+    ("annotation_scripts/Convert_KeyVal_namespace.py", objects.convert_inputs, objects.convert_check),
+    ("annotation_scripts/Export_to_csv.py", objects.export_inputs, objects.export_check),
+    ("annotation_scripts/Import_from_csv.py", objects.import_inputs, objects.import_check),
+    ("annotation_scripts/Remove_KeyVal.py", objects.remove_inputs, objects.remove_check),
+    ("export_scripts/Batch_Image_Export.py", pixels.batch_inputs, pixels.batch_check),
+    ("export_scripts/Batch_Image_Export.py", pixels.tiff_inputs, pixels.tiff_check),
+    ("export_scripts/Batch_ROI_Export.py", pixels.statistics_inputs, pixels.statistics_check),
+    ("export_scripts/Make_Movie.py", pixels.movie_inputs, pixels.movie_check),
+    ("figure_scripts/Movie_Figure.py", pixels.movie_figure_inputs, pixels.movie_figure_check),
+    ("figure_scripts/Movie_ROI_Figure.py", pixels.movie_roi_inputs, pixels.movie_roi_check),
+    ("figure_scripts/ROI_Split_Figure.py", pixels.roi_split_inputs, pixels.roi_split_check),
+    ("figure_scripts/Split_View_Figure.py", pixels.split_view_inputs, pixels.split_view_check),
+    ("figure_scripts/Thumbnail_Figure.py", pixels.thumbnail_inputs, pixels.thumbnail_check),
+    ("import_scripts/Populate_Metadata.py", objects.metadata_inputs, objects.metadata_check),
+    ("import_scripts/Populate_ROI.py", objects.measurement_inputs, objects.measurement_check),
+    ("util_scripts/Channel_Offsets.py", pixels.offsets_inputs, pixels.offsets_check),
+    ("util_scripts/Combine_Images.py", pixels.combine_inputs, pixels.combine_check),
+    ("util_scripts/Dataset_To_Plate.py", objects.plate_inputs, objects.plate_check),
+    ("util_scripts/Images_From_ROIs.py", pixels.crop_inputs, pixels.crop_check),
+    ("util_scripts/Move_Annotations.py", objects.move_inputs, objects.move_check),
+]
 
 
 @pytest.fixture(scope="module")

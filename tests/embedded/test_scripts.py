@@ -38,13 +38,19 @@ def upload(connect, request):
         service.deleteScript(id)
 
 
+def wait_for(condition, seconds=10):
+    """Whether a condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
 def finish(conn, script, seconds=30, **inputs):
     """Run a script to its end: (code, outputs, process)."""
     inputs.setdefault("IDs", rlist([rlong(1)]))
     process = conn.getScriptService().runScript(script, inputs, None)
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert wait_for(lambda: process.poll() is not None, seconds)
     return process.poll().val, process.getResults(0), process
 
 
@@ -107,9 +113,7 @@ def test_cancel_sends_sigterm(omero_conn, upload):
     time.sleep(0.5)
     assert process.poll() is None
     assert process.cancel() is False
-    deadline = time.monotonic() + 10
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert wait_for(lambda: process.poll() is not None)
     assert process.poll().val == -15
 
 
@@ -120,14 +124,9 @@ def test_script_dies_with_the_session_which_launched_it(omero_server, connect, m
     )
     conn = connect(make_user())
     conn.getScriptService().runScript(script, {"IDs": rlist([rlong(1)])}, None)
-    deadline = time.monotonic() + 10
-    while not flag.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert wait_for(flag.exists)
     conn.close()
-    deadline = time.monotonic() + 10
-    while omero_server.core.processors.running() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not omero_server.core.processors.running()
+    assert wait_for(lambda: not omero_server.core.processors.running())
     last = flag.read_text()
     time.sleep(0.3)
     assert flag.read_text() == last
@@ -183,4 +182,5 @@ def test_check_of_the_processor_lets_running_scripts_live(omero_server, omero_co
     assert len(running) == 1
     assert running[0].check()
     assert process.poll() is None
-    process.kill()
+    process.cancel()
+    assert wait_for(lambda: process.poll() is not None)

@@ -58,6 +58,7 @@ class Builder:
         self.named = name is not None
         self.format = call.enum("Format", structure.format)
         self.monochrome = call.enum("PhotometricInterpretation", "Monochrome")
+        self._logical: dict[tuple, Record] = {}
 
     def build(self, transfer: str) -> tuple[Record, list[Record], list[Record]]:
         """Make everything; answers fileset, images and plates."""
@@ -195,17 +196,26 @@ class Builder:
         return self.call.enum("PixelsType", pixels_type)["bitSize"]
 
     def _channel(self, pixels: Record, number: int, channel: omexml.Channel, channels: list, limits) -> None:
-        logical = {**channel.values, "samplesPerPixel": 1, "photometricInterpretation": self.monochrome}
         color = channel.color if channel.samples == 1 else None
         if color is None:
             emissions = [c.values.get("emissionWave") for c in channels]
             plain = len(channels) == 1 and emissions == [None]
             color = display.GREY if plain else display.usual_color(number, emissions)
-        values = {"pixels": pixels, "logicalChannel": self.add("LogicalChannel", logical), "alpha": 255}
+        values = {"pixels": pixels, "logicalChannel": self._logical_channel(number, channel), "alpha": 255}
         values.update(zip(("red", "green", "blue"), color, strict=True))
         if limits is not None:
             values["statsInfo"] = self.add("StatsInfo", {"globalMin": limits[0], "globalMax": limits[1]})
         self.add("Channel", values)
+
+    def _logical_channel(self, number: int, channel: omexml.Channel) -> Record:
+        """What the file says of a channel. Recorded: the images of a plate share it if it is the same."""
+        values = {**channel.values, "samplesPerPixel": 1, "photometricInterpretation": self.monochrome}
+        if not self.structure.plates:
+            return self.add("LogicalChannel", values)
+        key = (number, *sorted(channel.values.items()))
+        if key not in self._logical:
+            self._logical[key] = self.add("LogicalChannel", values)
+        return self._logical[key]
 
     # -- plates
 

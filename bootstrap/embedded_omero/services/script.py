@@ -122,8 +122,8 @@ class Scripts:
 
     def uploadScript(self, call: Call, path: str, scriptText: str) -> int:
         with call.store.lock:
-            folder, name = _split(path)
-            file = call.add("OriginalFile", {"name": name, "path": folder, "mimetype": MIMETYPE})
+            folder, slash, name = path.rpartition("/")
+            file = call.add("OriginalFile", {"name": name, "path": folder + slash, "mimetype": MIMETYPE})
             self._write(call, file, scriptText)
             return file.id
 
@@ -294,6 +294,6 @@ class Scripts:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """("/folder/", "Name.py") of a script path with or without leading slash."""
+    """("/folder/", "Name.py") of the path of an official script, with or without leading slash."""
     folder, _, name = ("/" + path.lstrip("/")).rpartition("/")
     return folder + "/", name
