@@ -1,5 +1,6 @@
 """The settings file: where it is searched, what it may hold, what is said when it holds something else."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,12 @@ def test_what_is_wrong_is_said_with_file_and_key(tmp_path, text, message):
         read_settings(file)
     assert str(file) in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_the_guide_tells_every_setting():
+    guide = Path(__file__).parents[1].joinpath("docs", "operator-guide.md").read_text(encoding="utf-8")
+    names = {setting.name for setting in fields(Settings)} - {"source"}
+    assert {name for name in names if f"\n{name} = " in guide or f"\n[{name}]" in guide} == names
 
 
 def test_a_folder_is_no_settings_file(tmp_path):

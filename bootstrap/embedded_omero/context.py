@@ -124,6 +124,10 @@ class Call:
             text = "rw----"
         elif record.group is not None:
             text = record.group.permissions
+        elif self.all_groups:
+            # What no group owns shows the rights with which it was made: people by an administrator, enumerations with
+            # the server. In the context of one group it shows the rights of that group.
+            text = "rw----" if record.entity.name in ("Experimenter", "GroupExperimenterMap") else "rwr-r-"
         else:
             text = self.group.permissions
         extended = () if permissions.downloadable(self, record) else (omero.constants.permissions.BINARYACCESS,)

@@ -116,7 +116,8 @@ def _global_flags(call: Call, record: Record) -> Flags:
         return Flags(True, True, True, True, True, True)
     if record.entity.name == "ExperimenterGroup":
         leads = record in call.leader_of
-        return Flags(link=True, edit=leads, delete=leads, annotate=leads or record is not call.group)
+        other = call.all_groups or record is not call.group
+        return Flags(link=True, edit=leads, delete=leads, annotate=leads or other)
     return Flags(link=True, annotate=True)
 
 

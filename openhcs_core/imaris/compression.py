@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 import numpy as np
@@ -16,6 +16,9 @@ import numpy as np
 from openhcs_core.imaris.errors import ImsError
 
 PRESETS = ("fast", "small", "uncompressed")
+
+UNIFORM_KEPT = 256
+"""Chunks of one single value that are kept in their stored form; a few kB each."""
 
 Deflate = Callable[[bytes | memoryview | np.ndarray], bytes]
 
@@ -40,12 +43,26 @@ class Codec:
     shuffle: bool
     level: int
     deflate: Deflate | None
+    _uniform: dict[tuple, bytes] = field(default_factory=dict, repr=False, compare=False)
 
-    def encode(self, chunk: np.ndarray) -> bytes | np.ndarray:
-        """Stored form of one whole chunk (C-contiguous, little-endian)."""
+    def encode(self, chunk: np.ndarray, uniform: bool = False) -> bytes | np.ndarray:
+        """Stored form of one whole chunk (C-contiguous, little-endian).
+
+        Parameters
+        ----------
+        chunk : ndarray
+        uniform : bool
+            Whether all its voxels are equal: the empty parts of an image are compressed only once.
+        """
         if self.deflate is None:
             return chunk
-        return self.deflate(shuffled(chunk) if self.shuffle else chunk.reshape(-1).view(np.uint8))
+        key = (chunk.shape, chunk[0, 0, 0].tobytes()) if uniform else None
+        encoded = self._uniform.get(key) if key else None
+        if encoded is None:
+            encoded = self.deflate(shuffled(chunk) if self.shuffle else chunk.reshape(-1).view(np.uint8))
+            if key and len(self._uniform) < UNIFORM_KEPT:
+                self._uniform[key] = encoded
+        return encoded
 
 
 def codec_for(preset: str, dtype: np.dtype, samples: Iterable[np.ndarray] = ()) -> Codec:

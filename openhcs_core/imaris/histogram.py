@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openhcs_core.imaris import kernels
 from openhcs_core.imaris.layout import Shape3
 
 FINE_BINS = 4096
 """Bins in which uint32 and float32 values are collected."""
+
+_scratch = threading.local()
+"""Tables of each thread, zero between uses: making them anew would take as long as counting."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,12 @@ class CountHistogram:
         self._counts = np.zeros(1 << (8 * np.dtype(dtype).itemsize), np.int64)
         self._lock = threading.Lock()
 
-    def add(self, block: np.ndarray, size: Shape3) -> None:
-        """Count the first `size` (z, y, x) voxels of a block; the rest of it must be zero."""
-        counts = np.bincount(block.ravel())
+    def add(self, block: np.ndarray, size: Shape3, times: int = 1) -> None:
+        """Count the first `size` (z, y, x) voxels of a block, `times` each; the rest of it must be zero."""
+        counts = _counts_of(block.reshape(-1))
         counts[0] -= block.size - size[0] * size[1] * size[2]
         with self._lock:
-            self._counts[: counts.size] += counts
+            self._counts[: counts.size] += counts * times
 
     def value_range(self) -> tuple[float, float] | None:
         """Smallest and largest value seen, None before any."""
@@ -105,8 +109,8 @@ class RangeHistogram:
         self._range: tuple[float, float] | None = None
         self._lock = threading.Lock()
 
-    def add(self, block: np.ndarray, size: Shape3) -> None:
-        """Count the first `size` (z, y, x) voxels of a block."""
+    def add(self, block: np.ndarray, size: Shape3, times: int = 1) -> None:
+        """Count the first `size` (z, y, x) voxels of a block, `times` each."""
         values = block[: size[0], : size[1], : size[2]]
         low, high = float(values.min()), float(values.max())
         if not np.isfinite(low) or not np.isfinite(high):
@@ -115,6 +119,7 @@ class RangeHistogram:
                 return
             low, high = float(values.min()), float(values.max())
         bins = _bins_of(values, low, high)
+        bins.counts[:] *= times
         with self._lock:
             self._bins = bins if self._bins is None else self._bins.merged(bins)
             old = self._range or (low, high)
@@ -177,6 +182,26 @@ def _bins_of(values: np.ndarray, low: float, high: float) -> _Bins:
     while np.floor(np.ldexp(high, -exponent)) - np.floor(np.ldexp(low, -exponent)) >= FINE_BINS:
         exponent += 1
     first = int(np.floor(np.ldexp(low, -exponent)))
-    numbers = np.floor(values.ravel().astype(np.float64) * 2.0**-exponent)
+    flat = values.reshape(-1)
+    loops = kernels.ready()
+    if loops:
+        counts = np.zeros(int(np.floor(np.ldexp(high, -exponent))) - first + 1, np.int64)
+        loops.count_scaled(flat, 2.0**-exponent, first, counts)
+        return _Bins(exponent, first, counts)
+    numbers = np.floor(flat.astype(np.float64) * 2.0**-exponent)
     numbers -= first
     return _Bins(exponent, first, np.bincount(numbers.astype(np.int64)).astype(np.int64))
+
+
+def _counts_of(values: np.ndarray) -> np.ndarray:
+    """Counts of 0, 1, 2 … up to the largest of some uint8 or uint16 values, (n,)."""
+    loops = kernels.ready()
+    if not loops:
+        return np.bincount(values)
+    if not hasattr(_scratch, "tables"):
+        _scratch.tables = np.zeros((4, 1 << 16), np.uint32)
+    used = _scratch.tables[:, : int(values.max()) + 1]
+    loops.count(values, _scratch.tables)
+    counts = used.sum(axis=0, dtype=np.int64)
+    used[:] = 0
+    return counts

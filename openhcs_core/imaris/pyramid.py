@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from openhcs_core.imaris import kernels
 from openhcs_core.imaris.layout import Shape3
 
 _WIDER: dict[int, np.dtype] = {1: np.dtype("<u2"), 2: np.dtype("<u4"), 4: np.dtype("<u8")}
@@ -29,10 +30,18 @@ def reduce_box(block: np.ndarray, factors: Shape3) -> np.ndarray:
         Same type as `block`.
     """
     fz, fy, fx = factors
-    z, y, x = (size // factor * factor for size, factor in zip(block.shape, factors, strict=True))
-    block = block[:z, :y, :x]
     if factors == (1, 1, 1):
         return block.copy()
+    loops = kernels.ready()
+    if loops and fx == 2 and block.flags.c_contiguous:
+        mean = np.empty((block.shape[0] // fz, block.shape[1] // fy, block.shape[2] // fx), block.dtype)
+        if block.dtype.kind == "u":
+            loops.mean_of_integers(block, fz, fy, mean)
+            return mean
+        if loops.mean_of_floats(block, fz, fy, mean):
+            return mean
+    z, y, x = (size // factor * factor for size, factor in zip(block.shape, factors, strict=True))
+    block = block[:z, :y, :x]
     if block.dtype.kind == "f":
         return _mean_of_floats(block, factors)
     total = _pair_sums(block) if fx == 2 else block.astype(_WIDER[block.itemsize])

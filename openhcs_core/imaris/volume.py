@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from openhcs_core.imaris.histogram import Histogram, histogram_for
 from openhcs_core.imaris.layout import Level, Shape3
 from openhcs_core.imaris.pyramid import reduce_box
 
-StoreChunk = Callable[[int, Shape3, np.ndarray], None]
+StoreChunk = Callable[[int, Shape3, np.ndarray, bool], None]
 
 
 class Volume:
@@ -27,8 +29,8 @@ class Volume:
     dtype : dtype
         uint8, uint16, uint32 or float32.
     store : callable
-        ``store(level, start, chunk)`` keeps a finished chunk (whole, zero padded) whose first voxel is
-        `start` (z, y, x).
+        ``store(level, start, chunk, uniform)`` keeps a finished chunk (whole, zero padded) whose first
+        voxel is `start` (z, y, x); `uniform` says that all its voxels are equal.
     done : callable
         Called with the volume after its last chunk was stored, by the thread that stored it.
     projected_level : int, optional
@@ -52,7 +54,7 @@ class Volume:
         self._projected_level = projected_level
         self._open: list[dict[Shape3, list]] = [{} for _ in levels]
         self._lock = threading.Lock()
-        self._left = sum(int(np.prod(level.grid)) for level in levels)
+        self._left = sum(prod(level.grid) for level in levels)
         if projected_level is not None:
             shape = levels[projected_level].shape[1:]
             self.projection = np.full(shape, -np.inf if self._dtype.kind == "f" else 0, self._dtype)
@@ -65,13 +67,16 @@ class Volume:
 
     def add(self, number: int, start: Shape3, chunk: np.ndarray) -> None:
         """Take a complete chunk of a level, and make and store all that follows from it."""
-        level = self._levels[number]
-        size = level_size(level, start)
-        self.histograms[number].add(chunk, size)
+        size = level_size(self._levels[number], start)
+        uniform = is_uniform(chunk)
+        if uniform:
+            self.histograms[number].add(chunk[:1, :1, :1], (1, 1, 1), prod(size))
+        else:
+            self.histograms[number].add(chunk, size)
         if number == self._projected_level:
             self._project(start, chunk[: size[0], : size[1], : size[2]])
-        completed = self._reduce(number + 1, start, chunk, size) if number + 1 < len(self._levels) else []
-        self._store(number, start, chunk)
+        completed = self._reduce(number + 1, start, chunk, size, uniform) if number + 1 < len(self._levels) else []
+        self._store(number, start, chunk, uniform)
         del chunk
         while completed:
             self.add(number + 1, *completed.pop())
@@ -81,29 +86,34 @@ class Volume:
         if finished:
             self._done(self)
 
-    def _reduce(self, number: int, start: Shape3, chunk: np.ndarray, size: Shape3) -> list[tuple[Shape3, np.ndarray]]:
+    def _reduce(
+        self, number: int, start: Shape3, chunk: np.ndarray, size: Shape3, uniform: bool
+    ) -> list[tuple[Shape3, np.ndarray]]:
         """Spread the reduced chunk over the open chunks of the next level; return those now complete."""
         level = self._levels[number]
-        factors, chunks = np.array(level.factors), np.array(level.chunks)
-        begin = np.array(start) // factors
-        end = np.minimum((np.array(start) + size) // factors, level.shape)
-        if np.any(begin >= end):
+        begin = [first // factor for first, factor in zip(start, level.factors, strict=True)]
+        end = [
+            min((first + length) // factor, whole)
+            for first, length, factor, whole in zip(start, size, level.factors, level.shape, strict=True)
+        ]
+        if any(low >= high for low, high in zip(begin, end, strict=True)):
             return []
-        reduced = reduce_box(chunk, level.factors)
+        reduced = None if uniform else reduce_box(chunk, level.factors)
+        spans = (
+            range(low // side * side, high, side) for low, high, side in zip(begin, end, level.chunks, strict=True)
+        )
         completed = []
-        for index in np.ndindex(*((end - 1) // chunks - begin // chunks + 1)):
-            first = (begin // chunks + index) * chunks
-            low, high = np.maximum(begin, first), np.minimum(end, first + chunks)
-            part = reduced[_box(low - begin, high - begin)]
-            key = (int(first[0]), int(first[1]), int(first[2]))
+        for key in product(*spans):
+            low = [max(a, first) for a, first in zip(begin, key, strict=True)]
+            high = [min(a, first + side) for a, first, side in zip(end, key, level.chunks, strict=True)]
             with self._lock:
-                if key not in self._open[number]:
+                entry = self._open[number].get(key)
+                if entry is None:
                     new, new_size = self.new_chunk(number, key)
-                    self._open[number][key] = [new, int(np.prod(new_size))]
-                entry = self._open[number][key]
-            entry[0][_box(low - first, high - first)] = part
+                    entry = self._open[number][key] = [new, prod(new_size)]
+            entry[0][_box(low, high, key)] = chunk[0, 0, 0] if reduced is None else reduced[_box(low, high, begin)]
             with self._lock:
-                entry[1] -= part.size
+                entry[1] -= prod(b - a for a, b in zip(low, high, strict=True))
                 if entry[1] == 0:
                     completed.append((key, self._open[number].pop(key)[0]))
         return completed
@@ -123,5 +133,12 @@ def level_size(level: Level, start: Shape3) -> Shape3:
     return z, y, x
 
 
-def _box(low: np.ndarray, high: np.ndarray) -> tuple[slice, ...]:
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+def is_uniform(chunk: np.ndarray) -> bool:
+    """Whether all voxels of a C-contiguous chunk are the same, bit by bit."""
+    bits = chunk.reshape(-1).view(f"u{chunk.itemsize}")
+    return bits[0] == bits[bits.size // 2] == bits[-1] and bool(np.all(bits == bits[0]))
+
+
+def _box(low: Sequence[int], high: Sequence[int], origin: Sequence[int]) -> tuple[slice, ...]:
+    """Index of the voxels from `low` to `high` in an array whose first voxel is `origin`."""
+    return tuple(slice(a - o, b - o) for a, b, o in zip(low, high, origin, strict=True))

@@ -19,7 +19,7 @@ from openhcs_core.imaris.datasetinfo import dataset_info, safe_sections
 from openhcs_core.imaris.errors import ImsCancelled, ImsError, ImsWriteError
 from openhcs_core.imaris.hdf5 import ImsFile, channel_path
 from openhcs_core.imaris.histogram import display_range
-from openhcs_core.imaris.layout import levels, slab_regions
+from openhcs_core.imaris.layout import Shape3, levels, slab_regions
 from openhcs_core.imaris.metadata import (
     ImsMetadata,
     replaced_characters,
@@ -31,7 +31,7 @@ from openhcs_core.imaris.partfile import PartFile
 from openhcs_core.imaris.pixeltypes import pixel_conversion
 from openhcs_core.imaris.thumbnail import thumbnail, thumbnail_level
 from openhcs_core.imaris.verify import check_ims
-from openhcs_core.imaris.volume import Volume
+from openhcs_core.imaris.volume import StoreChunk, Volume
 
 ReadSlab = Callable[[int, int, int, int], np.ndarray]
 """``read(z0, z1, y0, y1)`` gives voxels (z1 - z0, y1 - y0, X) of the volume being written."""
@@ -265,7 +265,7 @@ class ImsWriter:
             )
         return slab
 
-    def _store_into(self, t: int, c: int, slab: np.ndarray) -> Callable[[int, tuple[int, int, int], np.ndarray], None]:
+    def _store_into(self, t: int, c: int, slab: np.ndarray) -> StoreChunk:
         """Make the groups of one volume; the result puts finished chunks into them."""
         if self._codec is None:
             self._codec = codec_for(self._preset, self._convert.target, self._samples(slab))
@@ -275,8 +275,8 @@ class ImsWriter:
             for number, level in enumerate(self.levels)
         ]
 
-        def store(number: int, start: tuple[int, int, int], chunk: np.ndarray) -> None:
-            self._file.write_chunk(data[number], start, codec.encode(chunk))
+        def store(number: int, start: Shape3, chunk: np.ndarray, uniform: bool) -> None:
+            self._file.write_chunk(data[number], start, codec.encode(chunk, uniform))
 
         return store
 

@@ -1,4 +1,4 @@
-"""Scripts of omero-scripts which read and write annotations, tables and containers: what goes in, what must come out."""
+"""Scripts of omero-scripts which read and write annotations, tables and plates: what goes in, what must come out."""
 
 from __future__ import annotations
 

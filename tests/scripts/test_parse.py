@@ -83,6 +83,11 @@ def test_selection(params):
     assert (data_type["kind"], ids["kind"], ids["item"]) == ("RStringI", "RListI", "RLongI")
 
 
+def test_the_guide_tells_every_parameter_and_output(params):
+    guide = Path(__file__).parents[2].joinpath("docs", "operator-guide.md").read_text(encoding="utf-8")
+    assert [name for name in (*params["inputs"], *params["outputs"]) if f"`{name}`" not in guide] == []
+
+
 def test_version(params):
     assert __version__.startswith(params["version"])
 

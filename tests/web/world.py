@@ -69,7 +69,7 @@ class World:
         large = self.import_file(tiff(folder / "large.tif", images.slope(3500, 4000)))
         tiled = self.import_file(tiled_file(folder))
         three = self.import_file(images.three(folder)[0])
-        rgb = tiff(folder / "rgb.tif", np.zeros((20, 30, 3), "u1"), photometric="rgb")
+        rgb = tiff(folder / "rgb.tif", images.slope(30, 60).reshape(20, 30, 3), photometric="rgb")
         rgb = self.import_file(rgb, dataset="new ds")
         ids = {1: five, 40: pyramid, 41: large, 42: tiled, 54: rgb}
         self.ids |= {("Image", there): result.image_ids[0] for there, result in ids.items()}

@@ -45,6 +45,8 @@ class ServiceFactory:
     def close(self, call: Call) -> None:
         call.core.sessions.leave(call.client)
 
+    destroy = close  # the same in the words of Glacier2
+
     def getSession(self, call: Call):
         return call.wire(call.session.record)
 

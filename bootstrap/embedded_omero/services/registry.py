@@ -53,6 +53,7 @@ SERVICES: dict[str, Service] = {
     "omero.api.RawFileStore": Service(omero.api.RawFileStore, "raw_file", "RawFileStore", stateful=True),
     "omero.api.RawPixelsStore": Service(omero.api.RawPixelsStore, "raw_pixels", "RawPixelsStore", stateful=True),
     "omero.api.RenderingEngine": Service(omero.api.RenderingEngine, "rendering", "RenderingEngine", stateful=True),
+    "omero.api.Search": Service(omero.api.Search, "search", "Search", stateful=True),
     "omero.api.ThumbnailStore": Service(omero.api.ThumbnailStore, "thumbnail", "ThumbnailStore", stateful=True),
     "omero.grid.SharedResources": Service(omero.grid.SharedResources, "shared_resources", "SharedResources"),
 }

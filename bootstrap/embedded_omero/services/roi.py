@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import omero
@@ -104,11 +104,9 @@ def _stats(
     if data.large:
         raise errors.api_usage(f"{image!r} is too large for statistics of shapes")
     planes = data.planes
-    zs, ts = (
-        range(size) if own is None and plane is None else [plane[n] if own is None and plane else own]
-        for n, (own, size) in enumerate(((shape["theZ"], planes.size_z), (shape["theT"], planes.size_t)))
-    )
-    cs = channels or (range(planes.size_c) if shape["theC"] is None else [shape["theC"]])
+    z, t = plane or (None, None)
+    zs, ts = _indices(shape["theZ"], z, planes.size_z), _indices(shape["theT"], t, planes.size_t)
+    cs = channels or _indices(shape["theC"], None, planes.size_c)
     for axis, indices, size in (("Z", zs, planes.size_z), ("T", ts, planes.size_t), ("C", cs, planes.size_c)):
         if any(not 0 <= i < size for i in indices):
             raise errors.api_usage(f"{axis} of {shape!r} is outside the image: {list(indices)}")
@@ -116,7 +114,7 @@ def _stats(
     seen = (x >= 0) & (x < planes.size_x) & (y >= 0) & (y < planes.size_y)
     x, y = x[seen], y[seen]
     rows = call.store.collection(pixels, pixels.entity.fields["channels"])
-    stats = omero.api.ShapeStats(shape.id, [rows[c].id for c in cs], [], [], [], [], [], [])
+    stats = omero.api.ShapeStats(shape.id, [rows[c]["logicalChannel"].id for c in cs], [], [], [], [], [], [])
     with file_access():
         for c in cs:
             values = np.concatenate([planes.plane(z, c, t)[y, x] for z in zs for t in ts]).astype(float)
@@ -127,3 +125,9 @@ def _stats(
             stats.mean.append(float(values.mean()) if len(values) else 0.0)
             stats.stdDev.append(float(values.std(ddof=1)) if len(values) > 1 else 0.0)
     return stats
+
+
+def _indices(own: int | None, given: int | None, size: int) -> Sequence[int]:
+    """Where a shape is along one axis: at an index of its own, else at the given one, else everywhere."""
+    index = given if own is None else own
+    return range(size) if index is None else [index]
