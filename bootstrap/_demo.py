@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,16 @@ from rich.console import Console
 from rich.table import Table
 
 from bootstrap._cli import OmeroCli, launch_outputs
+from tests.readers import read_with_bioformats, read_with_ims_reader
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests" / "data" / "ecoli" / "coli_nucl_ori_crop.ome.tif"
 PLATE = ROOT / "tests" / "data" / "fly"
 SCRIPT = "/openhcs/export_scripts/IMS_Export.py"
+READERS: dict[str, Callable[[Path], np.ndarray]] = {
+    "imaris-ims-file-reader": read_with_ims_reader,
+    "Bio-Formats": lambda path: read_with_bioformats(path)[0],
+}
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -148,9 +153,9 @@ class Demo:
             path = self._download(outputs)
         finally:
             shutil.rmtree(self.out / ".omero", ignore_errors=True)
-        with _step("Compare it with its source, by imaris-ims-file-reader") as done:
-            voxels = compare(path)
-            done(f"all {voxels:,} voxels are equal")
+        for name, read in READERS.items():
+            with _step(f"Compare it with its source, by {name}") as done:
+                done(f"all {compare(path, read):,} voxels are equal")
         with _step("Paint a preview") as done:
             preview = path.with_suffix(".png")
             from openhcs_core.imaris.preview import preview_png
@@ -161,22 +166,31 @@ class Demo:
 
     @contextmanager
     def _connection(self) -> Iterator:
+        import Ice
         from omero.gateway import BlitzGateway
 
         login = self.login
         conn = BlitzGateway(login.user, login.password, host=login.host, port=login.port, secure=True)
         try:
-            if not conn.connect():
-                raise DemoFailed(f"cannot log in to {login.host}:{login.port} as {login.user}: {conn.getLastError()}")
+            try:
+                reason = "" if conn.connect() else conn.getLastError()
+            except Ice.Exception as error:
+                reason = type(error).__name__
+            if reason:
+                raise DemoFailed(f"cannot log in to {login.host}:{login.port} as {login.user}: {reason}")
             yield conn
         finally:
             conn.close()
 
     def _register(self, conn: Any) -> int:
+        from openhcs_core.errors import OpenHCSError
         from openhcs_core.omero.scripts import register_scripts
 
         with _step("Register the scripts") as done:
-            outcomes = register_scripts(conn.c)
+            try:
+                outcomes = register_scripts(conn.c)
+            except OpenHCSError as error:
+                raise DemoFailed(str(error)) from error
             for outcome in outcomes:
                 if outcome.problem:
                     raise DemoFailed(f"{outcome.path}: {outcome.problem}")
@@ -254,15 +268,21 @@ def source_voxels() -> np.ndarray:
         return series.asarray().transpose(order)
 
 
-def compare(path: Path) -> int:
-    """Number of voxels of an Imaris file, which all have to be those of the sample."""
-    from imaris_ims_file_reader.ims import ims_reader
+def compare(path: Path, read: Callable[[Path], np.ndarray]) -> int:
+    """Number of voxels of an Imaris file, which all have to be those of the sample.
 
-    with redirect_stdout(None):  # it prints whenever it opens or closes a file
-        reader = ims_reader(str(path), squeeze_output=False)
-        voxels = np.asarray(reader[:, :, :, :, :])
-        del reader
-    source = source_voxels()
+    Parameters
+    ----------
+    path : Path
+    read : callable
+        Gives the voxels (T, C, Z, Y, X) of the file.
+
+    Raises
+    ------
+    DemoFailed
+        If they are not.
+    """
+    voxels, source = read(path), source_voxels()
     if voxels.shape != source.shape or not np.array_equal(voxels, source):
         raise DemoFailed(f"{path} does not hold what the source holds: sizes {voxels.shape} and {source.shape}")
     return source.size

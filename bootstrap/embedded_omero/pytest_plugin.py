@@ -108,9 +108,7 @@ def omero_conn(connect: Callable[..., BlitzGateway], omero_user: User) -> BlitzG
 
 
 @pytest.fixture
-def omero_script(
-    connect: Callable[..., BlitzGateway], omero_conn: BlitzGateway
-) -> Iterator[Callable[..., Script]]:
+def omero_script(connect: Callable[..., BlitzGateway], omero_conn: BlitzGateway) -> Iterator[Callable[..., Script]]:
     """Function which puts a script on the server: ``omero_script(source, conn=omero_conn, timeout=60)``.
 
     ``source`` is a path, the text of a script, or the id of one that is there. Call what it answers, a

@@ -42,15 +42,18 @@ class ImsFile:
     Parameters
     ----------
     part : PartFile
-        Empty; stays open.
+        Empty, or to be gone on with; stays open.
     """
 
     def __init__(self, part: PartFile) -> None:
         self._part = part
-        # Readers in Java refuse the newest HDF5 structures.
-        self._file = h5py.File(part.path, "w", libver=("earliest", "v108"), driver="fileobj", fileobj=part)
         self._create_groups = h5p.create(h5p.LINK_CREATE)
         self._create_groups.set_create_intermediate_group(True)
+        # Readers in Java refuse the newest HDF5 structures.
+        mode = "w" if part.state is None else "r+"
+        self._file = h5py.File(part.path, mode, libver=("earliest", "v108"), driver="fileobj", fileobj=part)
+        if mode == "r+":
+            return
         root = self._file.id
         for name, text in ROOT_TEXTS.items():
             _write_text(root, name, text)
@@ -94,7 +97,7 @@ class ImsFile:
     def write_sections(self, sections: Mapping[str, Mapping[str, str]]) -> None:
         """Store the parameters under ``DataSetInfo``."""
         with phil:
-            parent = h5g.create(self._file.id, b"DataSetInfo")
+            parent = self._new_group(b"DataSetInfo")
             for title, entries in sections.items():
                 group = h5g.create(parent, _encoded_name(title))
                 for name, text in entries.items():
@@ -103,14 +106,26 @@ class ImsFile:
     def write_thumbnail(self, rgba: np.ndarray) -> None:
         """Store the thumbnail, (y, x, 4) uint8."""
         with phil:
-            group = h5g.create(self._file.id, b"Thumbnail")
+            group = self._new_group(b"Thumbnail")
             _write_array(group, "Data", np.ascontiguousarray(rgba, np.uint8).reshape(rgba.shape[0], -1))
+
+    def flush(self) -> None:
+        """Have HDF5 write out what it holds back."""
+        with phil:
+            self._file.flush()
+        self._part.check()
 
     def close(self) -> None:
         """Close the file; what HDF5 still holds back is written now."""
         with phil:
             self._file.close()
         self._part.check()
+
+    def _new_group(self, name: bytes) -> h5g.GroupID:
+        """An empty group; an export that was killed at its very end has made it before."""
+        if name in self._file.id:
+            self._file.id.unlink(name)
+        return h5g.create(self._file.id, name)
 
 
 def _value_text(value: float) -> str:

@@ -7,12 +7,19 @@ import errno
 import fcntl
 import io
 import os
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from openhcs_core.imaris.errors import ImsWriteError
+from openhcs_core.imaris.journal import Patch, Step, read_journal, remove_journal, sync_folder, write_journal
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file grew too large"}
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+_POLL_S = 0.1
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class PartFile:
@@ -22,13 +29,29 @@ class PartFile:
     the process. So a failure is kept for `check`, HDF5 is told that all is well, and nothing more is
     written.
 
-    Two writers of the same target do not clash: the second gets an error. What a killed writer left is
-    overwritten.
+    Two writers of the same target do not clash: an advisory lock (``flock``) is held on the part until
+    it is renamed or removed. The system takes it back from a writer that was killed.
+
+    With an `identity`, `save` keeps how far the work has come in ``<name>.part.journal``, and whoever
+    opens the part of the same target and identity next goes on there. What another identity, or a
+    killed writer without one, left is overwritten.
 
     Parameters
     ----------
     target : Path
         Final name. An existing file of that name stays as it is until `commit` replaces it.
+    identity : str, optional
+        Of the image and of all that decides on the content of the file.
+    waiting : callable, optional
+        Called again and again while another writer holds the lock; what it raises ends the waiting.
+        Without it another writer is an error.
+
+    Attributes
+    ----------
+    state : dict or None
+        As it was given to `save`; None if the part is new.
+    waited : bool
+        Whether there was another writer.
 
     Raises
     ------
@@ -36,20 +59,40 @@ class PartFile:
         If the folder is missing or refuses the file, or another writer is at work.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(
+        self, target: Path, identity: str | None = None, waiting: Callable[[], object] | None = None
+    ) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
+        self.journal = target.with_name(target.name + ".part.journal")
+        self.state: dict[str, Any] | None = None
+        self.waited = False
+        self._identity = identity
+        self._waiting = waiting
         self._descriptor: int | None = None
         self._position = 0
         self._size = 0
+        self._kept = 0
+        self._patches: list[Patch] = []
         self._error: OSError | None = None
         if target.is_dir():
             raise ImsWriteError(f"{target} is a folder. Give the name of a file.")
+        if target.exists() and not target.stat().st_mode & _WRITABLE:
+            raise ImsWriteError(f"{target} exists and is write-protected. Remove it, or choose another name.")
         if not target.parent.is_dir():
             raise ImsWriteError(f"The folder {target.parent} does not exist. Make it first, or choose another.")
         with self._reported():
             self._descriptor = self._open_locked()
-            os.ftruncate(self._descriptor, 0)
+            try:
+                self._resume()
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def kept(self) -> bool:
+        """Whether `save` has kept something from which the work can go on."""
+        return self._kept > 0
 
     def check(self) -> None:
         """Raise ImsWriteError if a write has failed."""
@@ -57,24 +100,45 @@ class PartFile:
             if self._error is not None:
                 raise self._error
 
-    def commit(self) -> None:
-        """Bring the content to disk and give the file its final name."""
-        assert self._descriptor is not None
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep the present content, which HDF5 has written out: from here the work can go on.
+
+        Returns when content and journal are safe on disk.
+        """
+        assert self._descriptor is not None and self._identity is not None
         self.check()
         with self._reported():
+            os.ftruncate(self._descriptor, self._size)
             os.fsync(self._descriptor)
+            write_journal(self.journal, Step(self._identity, self._size, self._patches, state))
+            self._kept = self._size
+            self._apply(self._patches)
+            self._patches = []
+
+    def commit(self, durable: bool = True) -> None:
+        """Give the file its final name.
+
+        Parameters
+        ----------
+        durable : bool
+            Whether to bring the content to disk first.
+        """
+        assert self._descriptor is not None
+        assert not self._patches, "save first: what the journal relies on is changed by way of the journal only"
+        self.check()
+        with self._reported():
+            if durable:
+                os.fsync(self._descriptor)
+            remove_journal(self.journal)
             os.replace(self.path, self.target)
-        with contextlib.suppress(OSError):  # the name is as safe as this file system can make it
-            folder = os.open(self.target.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        if durable:
+            sync_folder(self.target.parent)
         self.close()
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove the file and its journal."""
         if self._descriptor is not None:
+            remove_journal(self.journal)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
         self.close()
@@ -96,19 +160,21 @@ class PartFile:
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         assert self._descriptor is not None
-        count = os.preadv(self._descriptor, [buffer], self._position)
+        view = memoryview(buffer).cast("B")
+        begin, count = self._position, os.preadv(self._descriptor, [view], self._position)
+        for offset, content in self._patches:
+            low, high = max(begin, offset), min(begin + count, offset + len(content))
+            if low < high:
+                view[low - begin : high - begin] = content[low - offset : high - offset]
         self._position += count
         return count
 
     def write(self, content: bytes | memoryview) -> int:
-        assert self._descriptor is not None
         view = memoryview(content).cast("B")
-        written = 0
-        try:
-            while self._error is None and written < len(view):
-                written += os.pwrite(self._descriptor, view[written:], self._position + written)
-        except OSError as error:
-            self._error = error
+        begin, held = self._position, max(0, min(len(view), self._kept - self._position))
+        if held:
+            self._patches.append((begin, bytes(view[:held])))
+        self._put(view[held:], begin + held)
         self._position += len(view)
         self._size = max(self._size, self._position)
         return len(view)
@@ -117,34 +183,79 @@ class PartFile:
         assert self._descriptor is not None
         self._size = self._position if size is None else size
         try:
-            if self._error is None:
+            if self._error is None and self._size > self._kept:
                 os.ftruncate(self._descriptor, self._size)
         except OSError as error:
             self._error = error
         return self._size
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Nothing is held back but what `save` has to see first."""
+
+    def _put(self, view: memoryview, offset: int) -> None:
+        assert self._descriptor is not None
+        written = 0
+        try:
+            while self._error is None and written < len(view):
+                written += os.pwrite(self._descriptor, view[written:], offset + written)
+        except OSError as error:
+            self._error = error
+
+    def _apply(self, patches: list[Patch]) -> None:
+        for offset, content in patches:
+            self._put(memoryview(content), offset)
+        if self._error is not None:
+            raise self._error
+
+    def _resume(self) -> None:
+        """Bring the part to the state of its journal, if that is of the same identity; else empty it."""
+        assert self._descriptor is not None
+        step = read_journal(self.journal) if self._identity else None
+        if step and step.identity == self._identity and step.size <= os.fstat(self._descriptor).st_size:
+            os.ftruncate(self._descriptor, step.size)
+            self._apply(step.patches)
+            self.state, self._size, self._kept = step.state, step.size, step.size
+            return
+        remove_journal(self.journal)
+        os.ftruncate(self._descriptor, 0)
 
     def _open_locked(self) -> int:
         while True:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                if self._locked(descriptor) and self._is_current(descriptor):
+                    return descriptor
+            except BaseException:
                 os.close(descriptor)
+                raise
+            os.close(descriptor)
+            if self._waiting is not None:
+                self._waiting()
+                time.sleep(_POLL_S)
+
+    def _locked(self, descriptor: int) -> bool:
+        """Try to get the lock."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if self._waiting is None:
                 raise ImsWriteError(
                     f"Another export is writing {self.target} at this moment. Wait for it, or choose another name."
                 ) from None
-            except OSError as error:
-                # Some network file systems know no locks; there the name alone has to do.
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                    os.close(descriptor)
-                    raise
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
-                    return descriptor
-            os.close(descriptor)  # renamed or removed by its owner between open and lock: try anew
+            self.waited = True
+            return False
+        except OSError as error:
+            # Some network file systems know no locks; there the name alone has to do.
+            if error.errno not in _NO_LOCKS:
+                raise
+        return True
+
+    def _is_current(self, descriptor: int) -> bool:
+        """Whether the file still has its name: its owner may rename or remove it between open and lock."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:
@@ -152,10 +263,11 @@ class PartFile:
         try:
             yield
         except OSError as error:
+            rest = "what is complete is kept, and the same export goes on there" if self.kept else "nothing was left"
             if error.errno in _FULL:
                 raise ImsWriteError(
                     f"Could not write {self.target}: {_FULL[error.errno]}. Free some space or choose another folder, "
-                    "then export again; nothing half-written was left."
+                    f"then export again; {rest}."
                 ) from error
             raise ImsWriteError(
                 f"Could not write {self.target}: {error.strerror or error}. Choose another folder."

@@ -15,9 +15,6 @@ from tests.embedded import images
 from tests.embedded.transcript import ForkedCli, Transcript
 
 CASES = json.loads((Path(__file__).parent / "data" / "cli.json").read_text())["cases"]
-# Cases whose answer differs, with the reason.
-DIFFERENT: dict[str, str] = {}
-
 SCRIPTS = {
     "Good_Script.py": '''
 import sys
@@ -167,11 +164,6 @@ class World:
             self.core.store.set(self.core.store.get("Image", id), "name", name)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in DIFFERENT])
+@pytest.mark.parametrize("name", CASES)
 def test_prints_as_recorded(transcript, name):
     assert transcript.differences(name) == {}
-
-
-@pytest.mark.parametrize("name", DIFFERENT)
-def test_known_difference(transcript, name):
-    assert transcript.differences(name), f"{name} is as recorded now: take it off the list"

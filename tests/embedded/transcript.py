@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bootstrap._cli import OmeroCli
@@ -30,6 +29,7 @@ for line in sys.stdin:
         sys.exit(cli.rv)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+# What differs every time: pattern and what is compared instead.
 _MASKS = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>"),
     (r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}", "<ctime>"),
@@ -37,6 +37,8 @@ _MASKS = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(,\d+)?", "<datetime>"),
     (r"\d{4}-\d\d/\d\d/\d\d-\d\d-\d\d\.\d{3}", "<yyyy-MM>/<dd>/<hh-mm-ss.SSS>"),
     (r"(?<=time: )[\d.]+", "<seconds>"),
+    (r"^5\.\d+\.\d+$", "<version>"),
+    (r" Did you mean: '\w+'\?", ""),  # of Python
     (r"https://\S+?/(?=omero-upload/)", "<package index>/"),
     (r"[^ \"]+/process\w+\.dir/", "<tmp>/process<random>.dir/"),
     (r"(?<=processor )\S*/(omero.scripts.serve-<uuid>)\"? .*", r"<proxy \1>"),
@@ -70,7 +72,8 @@ class ForkedCli(OmeroCli):
     def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         print(json.dumps(arguments), file=self._process.stdin, flush=True)
         code = int(self._process.stdout.readline())
-        return subprocess.CompletedProcess(arguments, code, *((self.folder / n).read_text() for n in ("stdout", "stderr")))
+        texts = [(self.folder / name).read_text() for name in ("stdout", "stderr")]
+        return subprocess.CompletedProcess(arguments, code, *texts)
 
 
 class Transcript:
@@ -109,7 +112,7 @@ class Transcript:
             text = re.sub("<id>", lambda match, values=values: next(values), case["args"])
             for word, value in words.items():
                 text = text.replace(word, value)
-            result = run(*(re.sub(r"\d+$", lambda match: self.ids.get(match[0], match[0]), w) for w in shlex.split(text)))
+            result = run(*(re.sub(r"\d+$", lambda m: self.ids.get(m[0], m[0]), word) for word in shlex.split(text)))
             self.printed[name] = {
                 "rc": result.returncode, "stdout": self.mask(result.stdout), "stderr": self.mask(result.stderr)
             }  # fmt: skip
@@ -119,7 +122,7 @@ class Transcript:
     def mask(self, text: str) -> str:
         """Text without what is different every time."""
         for pattern, name in self.masks:
-            text = re.sub(pattern, name, text)
+            text = re.sub(pattern, name, text, flags=re.M)
         return text
 
     def differences(self, name: str) -> dict[str, tuple[Any, Any]]:

@@ -50,14 +50,14 @@ def imported(omero_server, omero_user, tmp_path):
 
 
 @pytest.fixture
-def python(monkeypatch, tmp_path):
+def python(omero_server, monkeypatch, tmp_path):
     """Function which has the processor start scripts through lines of shell; ``"$@"`` is what it would have started."""
 
     def use(lines):
         launcher = tmp_path / "python"
         launcher.write_text(f'#!/bin/sh\nset -- "{sys.executable}" "$@"\n{lines}\n')
         launcher.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(launcher))
+        monkeypatch.setitem(omero_server.core.config, "omero.launcher.python", str(launcher))
 
     return use
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import re
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from tests.web.browser import fields
 
 CASES: dict[str, Any] = json.loads(Path(__file__).with_name("recorded.json").read_text(encoding="utf-8"))["cases"]
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -25,11 +28,21 @@ def case(name: str) -> Any:
 
 
 def check(response: requests.Response, recorded: dict[str, Any]) -> None:
-    """Fail unless status, type and, if there is one, JSON are as recorded."""
+    """Fail unless everything which was recorded of an answer is the same."""
     assert response.status_code == recorded["status"], response.text[:2000]
     assert response.headers["Content-Type"] == recorded["content_type"]
     if "json" in recorded:
         same(response.json(), recorded["json"])
+    if "location" in recorded:
+        assert response.headers["Location"] == recorded["location"]
+    for message in recorded.get("errors", ()):
+        assert message in html.unescape(response.text)
+    if "text" in recorded:
+        shown = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", response.text, flags=re.DOTALL)
+        assert recorded["text"].split() == html.unescape(shown).split()
+    if "form_fields" in recorded:  # there the order is that of a hash
+        assert sorted(fields(response.text)) == sorted(recorded["form_fields"])
+        same(re.findall(r"<form[^>]* action=[\"']([^\"']*)", response.text), recorded["form_action"])
 
 
 def same(got: Any, wanted: Any) -> None:

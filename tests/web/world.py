@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import omero
 import tifffile
 from omero.gateway import BlitzGateway
 
@@ -13,14 +14,14 @@ from tests.embedded import images
 
 SCRIPTS = Path(__file__).parent / "scripts"
 PASSWORD = "not secret"
+RA, RO, PR, RW = 3, 4, 5, 6  # ids of groups
 PLATE = "plate&plates=1&plateRows=2&plateCols=2&fields=2&plateAcqs=1.fake"
 PYRAMID = "pyr&sizeX=4096&sizeY=3000&resolutions=3.fake"
-# Official scripts; the file of that name, else one without any parameters.
-MENU = (
-    "/Bad_Script.py", "/Good_Script.py", "/Wait.py", "/omero/analysis_scripts/Kymograph.py",
-    "/omero/analysis_scripts/Kymograph_Analysis.py", "/omero/analysis_scripts/Plot_Profile.py",
-    "/omero/figure_scripts/Split_View_Figure.py",
-)  # fmt: skip
+# Official scripts and their ids there; those below "omero" are those of omero-scripts.
+MENU = {
+    "/Bad_Script.py": 248, "/Good_Script.py": 246, "/Wait.py": 98, "/omero/analysis_scripts/Kymograph.py": 31,
+    "/omero/export_scripts/Batch_Image_Export.py": 18, "/omero/figure_scripts/Split_View_Figure.py": 0,
+}  # fmt: skip
 
 
 class World:
@@ -45,8 +46,8 @@ class World:
         assert conn.connect(), conn.getLastError()
         return conn
 
-    def import_file(self, path: Path, group: str = "ra", **where):
-        (result,) = self.server.import_files(path, user="alice", group=group, **where)
+    def import_file(self, path: Path, user: str = "alice", group: str = "ra", **where):
+        (result,) = self.server.import_files(path, user=user, group=group, **where)
         return result
 
     def _people(self) -> None:
@@ -65,13 +66,14 @@ class World:
         five = self.import_file(images.five_d(folder)[0])
         plate = plate_file(folder)
         plates = [self.import_file(plate, **where) for where in ({}, {}, {"screen": "new screen"})]
+        foreign = self.import_file(tiff(folder / "of bob.tif", images.slope(30, 20)), user="bob")
         pyramid = self.import_file(pyramid_file(folder))
         large = self.import_file(tiff(folder / "large.tif", images.slope(3500, 4000)))
         tiled = self.import_file(tiled_file(folder))
         three = self.import_file(images.three(folder)[0])
-        rgb = tiff(folder / "rgb.tif", images.slope(30, 60).reshape(20, 30, 3), photometric="rgb")
+        rgb = tiff(folder / "rgb.tif", (np.arange(1800) % 256).astype("u1").reshape(20, 30, 3), photometric="rgb")
         rgb = self.import_file(rgb, dataset="new ds")
-        ids = {1: five, 40: pyramid, 41: large, 42: tiled, 54: rgb}
+        ids = {1: five, 31: foreign, 40: pyramid, 41: large, 42: tiled, 54: rgb}
         self.ids |= {("Image", there): result.image_ids[0] for there, result in ids.items()}
         self.ids |= {("Image", 43 + n): id for n, id in enumerate(three.image_ids)}
         # There the images of plates had ids in an order of their own; these are the first of them.
@@ -105,13 +107,10 @@ class World:
         conn = self.connect(self.server.user)
         try:
             service = conn.getScriptService()
-            for path in MENU:
-                file = SCRIPTS / Path(path).name
-                text = (file if file.exists() else SCRIPTS / "Nothing.py").read_text(encoding="utf-8")
-                id = service.uploadOfficialScript(path, text)
-                there = {"/Bad_Script.py": 248, "/Good_Script.py": 246, "/Wait.py": 98}.get(path)
-                if there:
-                    self.ids["Script", there] = id
+            for path, there in MENU.items():
+                folder = Path(omero.__file__).parents[1] if path.startswith("/omero/") else SCRIPTS
+                text = (folder / path[1:]).read_text(encoding="utf-8")
+                self.ids["Script", there] = service.uploadOfficialScript(path, text)
         finally:
             conn.close()
 

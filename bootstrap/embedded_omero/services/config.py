@@ -16,7 +16,11 @@ _DEFAULTS = {
     "omero.client.browser.thumb_default_size": "96",
     "omero.client.download_as.max_size": "144000000",
     "omero.client.icetransports": "ssl,tcp",
-    "omero.client.scripts_to_ignore": "",
+    "omero.client.scripts_to_ignore": (  # web clients have dialogs of their own for these
+        "/omero/figure_scripts/Movie_Figure.py,/omero/figure_scripts/Split_View_Figure.py,"
+        "/omero/figure_scripts/Thumbnail_Figure.py,/omero/figure_scripts/ROI_Split_Figure.py,"
+        "/omero/export_scripts/Make_Movie.py,/omero/import_scripts/Populate_ROI.py"
+    ),
     "omero.client.ui.menu.dropdown.colleagues.enabled": "true",
     "omero.client.ui.menu.dropdown.colleagues.label": "Members",
     "omero.client.ui.menu.dropdown.everyone.enabled": "true",

@@ -254,7 +254,11 @@ class Scripts:
             call.store.set(job, "started", now_ms())
             sent = call.own().wire(job)
         try:
-            process = processor.processJob(session.uuid, params, sent)
+            launch = {
+                "omero.launcher": call.core.config.get("omero.launcher.python", ""),
+                "omero.process": call.core.config.get("omero.process.python", ""),
+            }
+            process = processor.processJob(session.uuid, params, sent, launch)
         except BaseException as exc:
             with call.store.lock:
                 call.core.sessions.close(session)

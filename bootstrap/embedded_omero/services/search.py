@@ -63,9 +63,8 @@ class Search(StatefulService):
 
     def onlyOwnedBy(self, call: Call, details: omero.model.Details | None) -> None:
         """Restrict to an owner, to a group, or to both."""
-        owner, group = (getattr(details, name, None) for name in ("owner", "group"))
-        wanted = (owner.id.val if owner else None, group.id.val if group else None)
-        self._only("owner", lambda r: all(w is None or x.id == w for w, x in zip(wanted, (r.owner, r.group), strict=True)))
+        ids = {n: getattr(details, n).id.val for n in ("owner", "group") if getattr(details, n, None) is not None}
+        self._only("owner", lambda r: all(getattr(getattr(r, n), "id", None) == id for n, id in ids.items()))
 
     def onlyIds(self, call: Call, ids: list[int] | None) -> None:
         self._only("ids", (lambda r: r.id in ids) if ids else None)
@@ -87,9 +86,7 @@ class Search(StatefulService):
     def byFullText(self, call: Call, query: str) -> None:
         self._ask(call, query, ())
 
-    def byLuceneQueryBuilder(
-        self, call: Call, fields: str, start: str, stop: str, date: str, query: str
-    ) -> None:
+    def byLuceneQueryBuilder(self, call: Call, fields: str, start: str, stop: str, date: str, query: str) -> None:
         """Search in some fields, between two days given as ``yyyymmdd``."""
         when = (lambda r: r["acquisitionDate"]) if date == "acquisitionDate" else _created
         days = [day or None for day in (start, stop)]
@@ -187,7 +184,7 @@ def _texts(call: Call, record: Record) -> Iterable[_Text]:
 
 
 def _created(record: Record) -> int:
-    return record.created["time"]
+    return record.created["time"] if record.created is not None else 0
 
 
 def _between(moment: int | None, start: str | None, stop: str | None) -> bool:

@@ -1,0 +1,179 @@
+"""The pytest plugin: its fixtures, scripts run with plain values, and what it costs those who do not use it."""
+
+import subprocess
+import sys
+
+import omero
+import pytest
+from omero.rtypes import rint, rlong, unwrap
+
+from embedded_omero.script_runner import to_rtype
+
+SCRIPT = """
+import sys, time
+import omero
+import omero.scripts as scripts
+from omero.rtypes import rlist, rlong, rmap, robject, rstring, wrap
+client = scripts.client(
+    "Plain.py", "Answers what it is given.",
+    scripts.String("Text", values=[rstring("a"), rstring("b")]), scripts.Int("Int", min=1), scripts.Long("Long"),
+    scripts.Float("Float"), scripts.Double("Double"), scripts.Bool("Flag"), scripts.List("IDs").ofType(rlong(0)),
+    scripts.List("Names").ofType(rstring("")), scripts.Set("Some").ofType(rlong(0)), scripts.List("Any"),
+    scripts.Object("Image").ofType(omero.model.ImageI()), scripts.Map("Map"), scripts.String("Spaced name"),
+    scripts.Int("Seconds", default=0),
+)
+try:
+    inputs = client.getInputs(unwrap=True)
+    print("given", sorted(inputs))
+    time.sleep(inputs.pop("Seconds"))
+    if "Flag" in inputs and not inputs["Flag"]:
+        print("not today", file=sys.stderr)
+        sys.exit(3)
+    if "Image" in inputs:
+        client.setOutput("Object", robject(client.sf.getQueryService().get("Image", inputs.pop("Image").id.val)))
+    client.setOutput("Inputs", rmap({k: wrap(sorted(v) if isinstance(v, set) else v) for k, v in inputs.items()}))
+    client.setOutput("User", rstring(client.sf.getAdminService().getEventContext().userName))
+finally:
+    client.closeSession()
+"""
+
+
+def test_plain_values_in_and_out(omero_script, omero_user):
+    values = {
+        "Text": "a", "Int": 3, "Long": 1 << 40, "Float": 0.5, "Double": 2, "Flag": True, "IDs": [1, 2],
+        "Names": ("x", "y"), "Some": [7], "Any": ["z"], "Map": {"k": "v"},
+    }  # fmt: skip
+    run = omero_script(SCRIPT)({"Spaced name": "s"}, **values)
+    assert (run.code, run.stderr) == (0, "")
+    expected = {**values, "Spaced name": "s", "Double": 2.0, "Names": ["x", "y"]}
+    assert run.outputs == {"Inputs": expected, "User": omero_user.name}
+    assert run.stdout == f"given {sorted([*expected, 'Seconds'])}\n"
+
+
+def test_objects(omero_conn, omero_script):
+    image = omero_conn.createImageFromNumpySeq(iter([__import__("numpy").zeros((4, 4), "u1")]), "seen")
+    run = omero_script(SCRIPT)(Image=omero.model.ImageI(image.id, False))
+    assert (run.outputs["Object"].id.val, run.outputs["Object"].name.val) == (image.id, "seen")
+
+
+def test_failure(omero_script):
+    run = omero_script(SCRIPT)(Flag=False)
+    assert (run.code, run.outputs, run.stderr) == (3, {}, "not today\n")
+    assert run.stdout.startswith("given")
+
+
+def test_files_ids_and_other_users(omero_script, connect, tmp_path):
+    (tmp_path / "Mine.py").write_text(SCRIPT)
+    script = omero_script(tmp_path / "Mine.py")
+    assert omero_script(str(tmp_path / "Mine.py")).id != script.id
+    assert omero_script(script.id, conn=connect())(Int=5).outputs == {"Inputs": {"Int": 5}, "User": "root"}
+    assert script.params.name == "Plain.py"
+
+
+def test_scripts_are_removed(omero_server, pytester_free_upload):
+    assert omero_server.core.store.get("OriginalFile", pytester_free_upload) is None
+
+
+@pytest.fixture
+def pytester_free_upload(request, omero_server, connect, omero_conn):
+    """Id of a script after the end of a test which has put it there."""
+    from embedded_omero import pytest_plugin
+
+    steps = pytest_plugin.omero_script._get_wrapped_function()(connect, omero_conn)
+    id = next(steps)(SCRIPT).id
+    assert omero_server.core.store.get("OriginalFile", id) is not None
+    assert next(steps, None) is None
+    return id
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"Nope": 1}, "no input 'Nope'; its inputs are .*Text"),
+        ({"Int": "1"}, "Input 'Int': RInt is expected, not '1'"),
+        ({"Int": True}, "RInt is expected, not True"),
+        ({"Text": 1}, "RString is expected, not 1"),
+        ({"Float": "x"}, "RFloat"),
+        ({"Flag": 1}, "RBool is expected, not 1"),
+        ({"IDs": 1}, "a list is expected, not 1"),
+        ({"IDs": "12"}, "a list is expected, not '12'"),
+        ({"IDs": ["1"]}, "RLong is expected, not '1'"),
+        ({"Image": 3}, "RObject is expected, not 3"),
+    ],
+)
+def test_wrong_inputs(omero_script, inputs, message):
+    with pytest.raises(TypeError, match=message):
+        omero_script(SCRIPT)(inputs)
+
+
+@pytest.mark.parametrize(("inputs", "message"), [({"Int": 0}, "OUT OF BOUNDS"), ({"Text": "c"}, "VALUE LIST")])
+def test_the_server_checks(omero_script, inputs, message):
+    with pytest.raises(omero.ValidationException, match=message):
+        omero_script(SCRIPT)(inputs)
+
+
+def test_what_has_a_type_keeps_it():
+    assert to_rtype(rint(3), rlong(0)) == rint(3)
+    assert unwrap(to_rtype(3, None)) == 3
+
+
+def test_script_which_cannot_be_read(omero_script):
+    with pytest.raises(omero.ApiUsageException, match="SyntaxError"):
+        omero_script("import omero\ndef (:\n")
+
+
+def test_time_out(omero_script, omero_server):
+    with pytest.raises(TimeoutError, match="did not end within 0.5 s"):
+        omero_script(SCRIPT, timeout=0.5)(Seconds=60)
+
+
+# -- in a project of others
+
+
+def run_pytest(folder, *options):
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_every_warning_may_be_an_error(tmp_path):
+    """omero-py has warnings of its own; whatever the project makes of warnings, they do not count."""
+    (tmp_path / "test_theirs.py").write_text(
+        "import warnings\n"
+        "import pytest\n"
+        "def test_of_omero(omero_server, omero_user, make_user, connect, omero_conn, omero_script):\n"
+        "    import omero.gateway\n"
+        "    project = omero.gateway.ProjectWrapper(omero_conn, omero.model.ProjectI())\n"
+        "    project.setName('theirs')\n"
+        "    project.save()\n"
+        "    omero_conn.deleteObjects('Project', [project.id], wait=True)\n"
+        "    table = omero_conn.c.sf.sharedResources().newTable(1, 'with blanks')\n"
+        "    table.initialize([omero.grid.LongColumn('Cell count', '', [])])\n"
+        "    table.close()\n"
+        "def test_of_theirs():\n"
+        "    with pytest.raises(DeprecationWarning):\n"
+        "        warnings.warn('theirs', DeprecationWarning)\n"
+    )
+    result = run_pytest(tmp_path, "-q")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 passed" in result.stdout
+    assert "warning" not in result.stdout
+
+
+def test_costs_nothing_when_unused(tmp_path):
+    (tmp_path / "test_theirs.py").write_text(
+        "import sys\n"
+        "def test_nothing_is_imported():\n"
+        "    assert 'embedded_omero.pytest_plugin' in sys.modules\n"
+        "    roots = {name.partition('.')[0] for name in sys.modules}\n"
+        "    assert not roots & {'omero', 'Ice', 'Glacier2', 'numpy', 'tables', 'h5py'}\n"
+    )
+    result = run_pytest(tmp_path, "-q")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_fixtures_explain_themselves(tmp_path):
+    listed = run_pytest(tmp_path, "--fixtures").stdout
+    for name in ("omero_server", "make_user", "omero_user", "connect", "omero_conn", "omero_script"):
+        line = next(line for line in listed.splitlines() if line.startswith(name))
+        assert "pytest_plugin.py" in line
