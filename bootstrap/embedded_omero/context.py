@@ -161,7 +161,7 @@ class Call:
     def change(self, record: Record, name: str, value: Any) -> None:
         """Change one value and note it."""
         self.store.set(record, name, value)
-        record.updated = self.event
+        self.store.touch(record, self.event)
 
     def enum(self, entity: str, value: str) -> Record:
         """An enumeration value by name."""

@@ -9,7 +9,6 @@ operation which the service does not have, by name.
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import logging
 import re
@@ -101,9 +100,11 @@ def _run(self, interface: str, name: str, args: tuple) -> Any:
         log.warning("not implemented: %s", where)
         raise errors.internal(f"not implemented: {where}")
     log.debug("%s", where)
-    # A service which waits for others (scripts) or moves much data (pixels) says ``exclusive = False`` and takes
-    # the lock itself where it needs it.
-    with call.store.lock if getattr(self._service, "exclusive", True) else contextlib.nullcontext():
+    # A call which fails has changed nothing. A service which waits for others (scripts) or moves much data (pixels)
+    # says ``exclusive = False`` and takes the lock itself where it needs it.
+    if not getattr(self._service, "exclusive", True):
+        return method(call, *args[:-1])
+    with call.store.lock, call.store.transaction():
         return method(call, *args[:-1])
 
 

@@ -20,7 +20,7 @@ _ANNOTATING = ("AnnotationLink", "Roi", "RenderingDef", "Thumbnail", "ChannelBin
 
 
 class Save:
-    """One save: every object of the graph is looked at once.
+    """One save: every object of the graph is looked at once. It is for a transaction: what fails is half done.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Save:
                 self.store.set(record, f.name, value)
                 changed = True
         if changed:
-            record.updated = self.call.event
+            self.store.touch(record, self.call.event)
         self._show_details(record)
         return record
 
@@ -133,17 +133,13 @@ class Save:
         # The record exists before what it refers to is looked at: graphs have cycles.
         record = self._remember(obj, self.call.add(entity.name))
         values = {}
-        try:
-            for f in entity.fields.values():
-                if f.kind != "collection":
-                    value = self._value(obj, f)
-                    self._require(entity, f, value)
-                    if value is not None:
-                        values[f.name] = value
-            self._check_new(entity, values)
-        except BaseException:
-            self.store.remove(record)
-            raise
+        for f in entity.fields.values():
+            if f.kind != "collection":
+                value = self._value(obj, f)
+                self._require(entity, f, value)
+                if value is not None:
+                    values[f.name] = value
+        self._check_new(entity, values)
         for name, value in values.items():
             self.store.set(record, name, value)
             if entity.fields[name].kind == "ref" and getattr(obj, "_" + name).isLoaded():

@@ -51,7 +51,7 @@ class Script:
         Of the user in whose session it runs.
     id : int
     timeout : float
-        Seconds after which a run is killed.
+        Seconds after which a run is given up.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Script:
         omero.ValidationException
             If the server refuses the inputs: one is missing, out of bounds or not among the values to choose from.
         TimeoutError
-            If it did not end in time; it is killed.
+            If it did not end in time; it is terminated.
         """
         values = {name: self._convert(name, value) for name, value in {**(inputs or {}), **more}.items()}
         process = self._service.runScript(self.id, values, None)
@@ -87,7 +87,7 @@ class Script:
             code = self._wait(process)
             results = process.getResults(0)
         finally:
-            process.close(False)
+            process.close(False)  # which ends it if it still runs
         texts = [self._text(results.pop(name, None)) for name in ("stdout", "stderr")]
         return ScriptRun(code, {name: unwrap(value) for name, value in results.items()}, *texts)
 
@@ -103,7 +103,6 @@ class Script:
         deadline = time.monotonic() + self.timeout
         while (code := process.poll()) is None:
             if time.monotonic() > deadline:
-                process.kill()
                 raise TimeoutError(f"Script {self.id} did not end within {self.timeout} s.")
             time.sleep(0.02)
         return code.val

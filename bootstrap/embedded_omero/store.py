@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .metamodel import Entity, Field, metamodel
@@ -59,6 +60,9 @@ class Store:
         # (root entity of the referrer, reference) -> id of the target -> referring records in order of insertion.
         # The target is not part of the key: a reference has one type, so its ids are unambiguous.
         self._referrers: dict[tuple[Entity, str], dict[int, dict[int, Record]]] = {}
+        # Of the transaction which is under way: how to undo it, and which collections it is known how to restore.
+        self._undo: list[Callable[[], object]] | None = None
+        self._kept: set[tuple[int, int]] = set()
 
     # -- reading
 
@@ -106,6 +110,27 @@ class Store:
 
     # -- changing
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Changes inside are all undone if an exception leaves it; for whoever holds the lock."""
+        if self._undo is not None:  # a part of a larger one
+            yield
+            return
+        undo = self._undo = []
+        self._kept.clear()
+        try:
+            yield
+        except BaseException:
+            for step in reversed(undo):
+                step()
+            raise
+        finally:
+            self._undo = None
+
+    def _on_failure(self, step: Callable[[], object]) -> None:
+        if self._undo is not None:
+            self._undo.append(step)
+
     def add(self, entity: Entity | str, values: dict[str, Any] | None = None, *, like: Record | None = None) -> Record:
         """Make a record; ``like`` gives it owner, group and events of another one."""
         entity = self.model[entity] if isinstance(entity, str) else entity
@@ -117,6 +142,7 @@ class Store:
             record.owner, record.group = like.owner, like.group
             record.created, record.updated = like.created, like.updated
         self._rows[entity][id] = record
+        self._on_failure(lambda: self._rows[entity].pop(id, None))
         for name, value in (values or {}).items():
             self.set(record, name, value)
         return record
@@ -130,19 +156,41 @@ class Store:
                 return
             index = self._referrers.setdefault((record.entity.root, name), {})
             if old is not None:
+                self._keep_order(index, old.id)
                 index.get(old.id, {}).pop(record.id, None)
             if value is not None:
                 index.setdefault(value.id, {})[record.id] = record
+                self._on_failure(lambda: index[value.id].pop(record.id, None))
+        before = record.values.get(name)
+        self._on_failure(lambda: self._put(record, name, before))
+        self._put(record, name, value)
+
+    @staticmethod
+    def _put(record: Record, name: str, value: Any) -> None:
         if value is None:
             record.values.pop(name, None)
         else:
             record.values[name] = value
 
+    def _keep_order(self, index: dict[int, dict[int, Record]], target: int) -> None:
+        """Where elements leave a collection, or change places, a failure brings back all of it."""
+        if self._undo is not None and (id(index), target) not in self._kept:
+            self._kept.add((id(index), target))
+            before = dict(index.get(target, {}))
+            self._undo.append(lambda: index.__setitem__(target, before))
+
+    def touch(self, record: Record, event: Record) -> None:
+        """Note which event has changed a record."""
+        before, record.updated = record.updated, event
+        self._on_failure(lambda: setattr(record, "updated", before))
+
     def reorder(self, owner: Record, f: Field, elements: list[Record]) -> None:
         """Put an indexed collection into this order; elements not named keep their place at the end."""
-        index = self._referrers.get((self.model[f.type].root, f.inverse), {}).get(owner.id)
+        targets = self._referrers.get((self.model[f.type].root, f.inverse), {})
+        index = targets.get(owner.id)
         if index is None:
             return
+        self._keep_order(targets, owner.id)
         old = dict(index)
         index.clear()
         for element in elements:
@@ -155,3 +203,8 @@ class Store:
         for f in record.entity.references():
             self.set(record, f.name, None)
         del self._rows[record.entity][record.id]
+        self._on_failure(lambda: self._put_back(record))
+
+    def _put_back(self, record: Record) -> None:
+        rows = {**self._rows[record.entity], record.id: record}
+        self._rows[record.entity] = dict(sorted(rows.items()))

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MIMETYPE = "OMERO.tables"
-# What a condition may consist of: names, constants, operators, and calls of functions by their plain name.
+# What a condition may consist of, besides names and calls of functions by their plain name.
 _ALLOWED = (
-    ast.Expression, ast.Name, ast.Load, ast.Constant, ast.Compare, ast.cmpop, ast.BinOp, ast.operator, ast.UnaryOp,
-    ast.unaryop, ast.BoolOp, ast.boolop, ast.Call,
+    ast.Expression, ast.Load, ast.Constant, ast.Compare, ast.cmpop, ast.BinOp, ast.operator, ast.UnaryOp, ast.unaryop,
+    ast.BoolOp, ast.boolop,
 )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def _register_columns(communicator: Ice.Communicator) -> None:
             factory.register(communicator)
 
 
-def check_condition(condition: str) -> None:
+def check_condition(condition: str, variables: dict[str, Any]) -> None:
     """Refuse what is more than arithmetic and comparisons: PyTables evaluates a condition as Python.
 
     Raises
@@ -92,16 +92,19 @@ def check_condition(condition: str) -> None:
         If there is anything but names, constants, operators and calls of plain names, or a name with ``__``.
     """
     try:
-        nodes = list(ast.walk(ast.parse(condition, mode="eval")))
+        good = all(map(_harmless, ast.walk(ast.parse(condition, mode="eval"))))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise errors.api_usage(f"Bad condition: {condition}") from None
-    for node in nodes:
-        if (
-            not isinstance(node, _ALLOWED)
-            or (isinstance(node, ast.Name) and "__" in node.id)
-            or (isinstance(node, ast.Call) and (not isinstance(node.func, ast.Name) or node.keywords))
-        ):
-            raise errors.api_usage(f"Bad condition: {condition}")
+        good = False
+    if not good:
+        raise errors.api_usage(f"Bad condition: {condition}, {variables}")
+
+
+def _harmless(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return "__" not in node.id
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and not node.keywords
+    return isinstance(node, _ALLOWED)
 
 
 class _Pickle:
@@ -133,11 +136,12 @@ def serving() -> Iterator[None]:
     for module in (tables.attributeset, tables.atom):
         if not isinstance(module.pickle, _Pickle):
             module.pickle = _Pickle(module.pickle)
+    before = getattr(_thread, "serving", False)
     _thread.serving = True
     try:
         yield
     finally:
-        _thread.serving = False
+        _thread.serving = before
 
 
 def _served(method: Callable) -> Callable:
@@ -228,8 +232,8 @@ class Table(Closeable):
     @_served
     def getWhereList(self, call: Call, condition: str, variables: dict, start: int, stop: int, step: int) -> list[int]:
         """Numbers of the rows which fulfil a condition, as PyTables counts them; 0 for stop or step stands for None."""
-        check_condition(condition)
         values = {name: unwrap(value) for name, value in (variables or {}).items()}
+        check_condition(condition, values)
         return self._storage.getWhereList(self._stamp, condition, values, None, start, stop or None, step or None)
 
     @_served

@@ -133,9 +133,10 @@ class OmeroWeb:
         for folder in ("etc/grid", "var/log", "var/tmp"):
             (home / folder).mkdir(parents=True)
         config = ConfigXml(str(home / "etc" / "grid" / "config.xml"))
+        server = "127.0.0.1" if self.server.host == "0.0.0.0" else self.server.host
         try:
             values = {
-                "omero.web.server_list": [[self.server.host, self.server.port, "embedded"]],
+                "omero.web.server_list": [[server, self.server.port, "embedded"]],
                 "omero.web.static_root": str(self._static()),
                 "omero.web.upgrades.url": "",  # asks nobody in the internet for a newer version
                 **self.settings,
@@ -175,9 +176,10 @@ class OmeroWeb:
             )
 
     def _wait(self, limit: float) -> None:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while True:
             try:
-                with urllib.request.urlopen(self.url + "/webclient/login/", timeout=limit - time.monotonic()):
+                with direct.open(self.url + "/webclient/login/", timeout=limit - time.monotonic()):
                     return
             except urllib.error.HTTPError as exc:
                 with exc:

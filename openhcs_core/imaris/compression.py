@@ -65,7 +65,7 @@ class Codec:
         return encoded
 
 
-def codec_for(preset: str, dtype: np.dtype, samples: Iterable[np.ndarray] = ()) -> Codec:
+def codec_for(preset: str, dtype: np.dtype, samples: Iterable[np.ndarray] = (), shuffle: bool | None = None) -> Codec:
     """The codec of a preset for voxels of one type.
 
     Parameters
@@ -75,7 +75,9 @@ def codec_for(preset: str, dtype: np.dtype, samples: Iterable[np.ndarray] = ()) 
         uint8, uint16, uint32 or float32. Integers of two and four bytes are always shuffled. For
         floats it depends on the image: noise gains by it, scaled integers lose.
     samples : iterable of ndarray
-        A few blocks of a float image; the smaller result decides.
+        A few blocks of the image; if it is of floats, the smaller result decides.
+    shuffle : bool, optional
+        That decision, if it was made before.
 
     Raises
     ------
@@ -87,8 +89,9 @@ def codec_for(preset: str, dtype: np.dtype, samples: Iterable[np.ndarray] = ()) 
         return Codec("uncompressed", False, 0, None)
     name, level, deflate = _fast() if preset == "fast" else _small()
     dtype = np.dtype(dtype)
-    shuffle = dtype.itemsize > 1
-    if dtype.kind == "f":
+    if dtype.kind != "f":
+        shuffle = dtype.itemsize > 1
+    elif shuffle is None:
         plain = packed = 0
         for sample in samples:
             sample = np.ascontiguousarray(sample)

@@ -8,10 +8,22 @@ from datetime import datetime
 
 import numpy as np
 
-from openhcs_core.imaris.layout import Shape3
-from openhcs_core.imaris.metadata import ImsChannel, ImsMetadata, clean_name, clean_text
+from openhcs_core._version import __version__
+from openhcs_core.imaris.metadata import (
+    ImsChannel,
+    ImsMetadata,
+    clean_name,
+    clean_text,
+    replaced_characters,
+    resolved_channels,
+    resolved_times,
+    resolved_voxel_size,
+)
 
 Sections = dict[str, dict[str, str]]
+
+CREATOR = "OpenHCS"
+"""The program that writes the file; also the section of its parameters."""
 
 # Readers look for these names in every section of the file, not only in their own.
 _MISREAD_NAME = re.compile(
@@ -64,71 +76,99 @@ def safe_sections(sections: Mapping[str, Mapping[str, object]]) -> tuple[Section
     return safe, statements
 
 
-def dataset_info(
-    metadata: ImsMetadata,
-    *,
-    shape_zyx: Shape3,
-    voxel_um: tuple[float, float, float],
-    channels: Sequence[ImsChannel],
-    times: Sequence[datetime],
-    sections: Sections,
-    creator: str,
-    version: str,
-) -> Sections:
-    """All sections of a file.
+class ImageInfo:
+    """All that a file says of an image besides its voxels.
 
     Parameters
     ----------
     metadata : ImsMetadata
-    shape_zyx : (z, y, x)
-        Size of the full resolution in voxels.
-    voxel_um : (z, y, x)
-        Voxel size in micrometres.
-    channels : sequence of ImsChannel
-        With name, colour and window.
-    times : sequence of datetime
-        One per time point.
-    sections : dict of dict of str
-        Further sections, already safe.
-    creator, version : str
-        The program that writes the file.
+    shape_tczyx : (T, C, Z, Y, X)
+        Size of the image.
+    name : str
+        Name of the image if the metadata have none.
+    statements : sequence of str
+        What is to be noted in the file.
 
-    Returns
-    -------
-    dict of dict of str
-        Section, name, value.
+    Attributes
+    ----------
+    channels : list of ImsChannel
+        With name and colour; those without a window need one.
+    statements : list of str
+        Those given, and what was assumed or renamed.
+
+    Raises
+    ------
+    ImsError
+        If the metadata make no sense or do not fit the size.
     """
-    image = {
-        "Name": clean_name(metadata.name),
-        "Description": clean_text(metadata.description),
-        "Unit": "um",
-        "RecordingDate": time_text(times[0]) if metadata.acquisition_date or metadata.times else "",
-    }
-    # The file counts axes as x, y, z. Extents are outer faces: size times voxel.
-    for index, axis in enumerate("XYZ"):
-        size, voxel, origin = shape_zyx[2 - index], voxel_um[2 - index], metadata.origin_um[2 - index]
-        origin = float(origin) if np.isfinite(origin) else 0.0
-        image[axis] = str(size)
-        image[f"ExtMin{index}"] = number_text(origin)
-        # Rounded to 14 digits: else 301 voxels of 0.1083 end at 32.598299999999995.
-        image[f"ExtMax{index}"] = number_text(float(f"{origin + size * voxel:.14g}"))
-        image[f"ResampleDimension{axis}"] = "true"
-    info: Sections = {
-        "Image": image,
-        "ImarisDataSet": {"Creator": creator, "NumberOfImages": "1", "Version": version},
-        "Log": {"Entries": "0"},
-        "TimeInfo": {"DatasetTimePoints": str(len(times)), "FileTimePoints": str(len(times))},
-    }
-    for index, time in enumerate(times, start=1):
-        info["TimeInfo"][f"TimePoint{index}"] = time_text(time)
-    for index, channel in enumerate(channels):
-        info[f"Channel {index}"] = _channel_entries(channel)
-    info.update(sections)
-    return info
+
+    def __init__(
+        self,
+        metadata: ImsMetadata,
+        shape_tczyx: tuple[int, int, int, int, int],
+        name: str,
+        statements: Sequence[str] = (),
+    ) -> None:
+        times, channels, *self._zyx = shape_tczyx
+        self._metadata = metadata
+        self._name = metadata.name or name
+        self.channels = resolved_channels(metadata, channels)
+        self._voxel_um, calibration = resolved_voxel_size(metadata, self._zyx[0])
+        self._times, timing = resolved_times(metadata, times)
+        self._sections, renamed = safe_sections(metadata.sections)
+        self.statements = [*statements, *calibration, *timing, *renamed, *replaced_characters(metadata)]
+        for number, text in enumerate(self.statements, start=1):
+            self.note(f"Note {number}", text)
+
+    def note(self, name: str, text: str) -> None:
+        """Add a parameter to the section of the program that writes the file."""
+        self._sections.setdefault(CREATOR, {})[name] = text
+
+    def sections(self, windows: Sequence[tuple[float, float]]) -> Sections:
+        """All sections of the file.
+
+        Parameters
+        ----------
+        windows : sequence of (low, high)
+            One per channel, for those without one.
+
+        Returns
+        -------
+        dict of dict of str
+            Section, name, value.
+        """
+        metadata, times = self._metadata, self._times
+        image = {
+            "Name": clean_name(self._name),
+            "Description": clean_text(metadata.description),
+            "Unit": "um",
+            "RecordingDate": time_text(times[0]) if metadata.acquisition_date or metadata.times else "",
+        }
+        # The file counts axes as x, y, z. Extents are outer faces: size times voxel.
+        for index, axis in enumerate("XYZ"):
+            size, voxel, origin = self._zyx[2 - index], self._voxel_um[2 - index], metadata.origin_um[2 - index]
+            origin = float(origin) if np.isfinite(origin) else 0.0
+            image[axis] = str(size)
+            image[f"ExtMin{index}"] = number_text(origin)
+            # Rounded to 14 digits: else 301 voxels of 0.1083 end at 32.598299999999995.
+            image[f"ExtMax{index}"] = number_text(float(f"{origin + size * voxel:.14g}"))
+            image[f"ResampleDimension{axis}"] = "true"
+        info: Sections = {
+            "Image": image,
+            "ImarisDataSet": {"Creator": CREATOR, "NumberOfImages": "1", "Version": __version__},
+            "Log": {"Entries": "0"},
+            "TimeInfo": {"DatasetTimePoints": str(len(times)), "FileTimePoints": str(len(times))},
+        }
+        for index, time in enumerate(times, start=1):
+            info["TimeInfo"][f"TimePoint{index}"] = time_text(time)
+        for index, (channel, window) in enumerate(zip(self.channels, windows, strict=True)):
+            info[f"Channel {index}"] = _channel_entries(channel, channel.window or window)
+        info.update(self._sections)
+        return info
 
 
-def _channel_entries(channel: ImsChannel) -> dict[str, str]:
-    low, high = channel.window or (0.0, 1.0)
+def _channel_entries(channel: ImsChannel, window: tuple[float, float]) -> dict[str, str]:
+    low, high = window
     entries = {
         "Name": channel.name,
         "Description": clean_text(channel.description),

@@ -14,6 +14,7 @@ from openhcs_core.imaris.datasetinfo import number_text
 from openhcs_core.imaris.histogram import HistogramResult
 from openhcs_core.imaris.layout import Level
 from openhcs_core.imaris.partfile import PartFile
+from openhcs_core.imaris.thumbnail import projection
 
 LONG_TEXT = 1024
 """Parameters with more bytes than this are stored as datasets; attributes are for short ones."""
@@ -108,6 +109,11 @@ class ImsFile:
         with phil:
             group = self._new_group(b"Thumbnail")
             _write_array(group, "Data", np.ascontiguousarray(rgba, np.uint8).reshape(rgba.shape[0], -1))
+
+    def read_projection(self, path: str, level: Level) -> np.ndarray:
+        """Maximum projection along z, (y, x), of a channel that is complete."""
+        with phil:
+            return projection(self._file[path]["Data"], level.shape)
 
     def flush(self) -> None:
         """Have HDF5 write out what it holds back."""

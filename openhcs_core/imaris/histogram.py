@@ -169,10 +169,8 @@ def _above(value: float) -> float:
 
 def _resample(counts: np.ndarray, number: int) -> np.ndarray:
     """Join bins to `number` of them: bin i goes to i * number // len(counts)."""
-    target = np.arange(counts.size) * number // counts.size
-    joined = np.zeros(number, np.uint64)
-    np.add.at(joined, target, counts.astype(np.uint64))
-    return joined
+    edges = -(-np.arange(number) * counts.size // number)  # the first bin that goes to each
+    return np.add.reduceat(counts, edges).astype(np.uint64)
 
 
 def _bins_of(values: np.ndarray, low: float, high: float) -> _Bins:

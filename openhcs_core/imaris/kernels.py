@@ -122,7 +122,7 @@ def _compiled() -> Kernels:
         except RuntimeError:  # no folder to keep compiled code in
             return njit(nogil=True)(loop)
 
-    kernels = Kernels(*map(fast, (count, count_scaled, mean_of_integers, mean_of_floats)))
+    kernels = Kernels(fast(count), fast(count_scaled), fast(mean_of_integers), fast(mean_of_floats))
     # Compilation happens at the first call with each type: here, before anyone waits for a result.
     for name in ("u1", "u2", "u4", "f4"):
         block = np.zeros((2, 2, 2), name)

@@ -59,9 +59,7 @@ class PartFile:
         If the folder is missing or refuses the file, or another writer is at work.
     """
 
-    def __init__(
-        self, target: Path, identity: str | None = None, waiting: Callable[[], object] | None = None
-    ) -> None:
+    def __init__(self, target: Path, identity: str | None = None, waiting: Callable[[], object] | None = None) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
         self.journal = target.with_name(target.name + ".part.journal")
@@ -90,9 +88,16 @@ class PartFile:
                 raise
 
     @property
-    def kept(self) -> bool:
-        """Whether `save` has kept something from which the work can go on."""
+    def saved(self) -> bool:
+        """Whether there is something from which the work can go on."""
         return self._kept > 0
+
+    @property
+    def remains(self) -> str:
+        """For people: what is left on disk if the work ends here."""
+        if self.saved:
+            return f"what is complete is kept in {self.path.name}, and the same export goes on there"
+        return "nothing was left"
 
     def check(self) -> None:
         """Raise ImsWriteError if a write has failed."""
@@ -105,7 +110,8 @@ class PartFile:
 
         Returns when content and journal are safe on disk.
         """
-        assert self._descriptor is not None and self._identity is not None
+        assert self._descriptor is not None
+        assert self._identity is not None
         self.check()
         with self._reported():
             os.ftruncate(self._descriptor, self._size)
@@ -129,10 +135,10 @@ class PartFile:
         with self._reported():
             if durable:
                 os.fsync(self._descriptor)
-            remove_journal(self.journal)
             os.replace(self.path, self.target)
         if durable:
             sync_folder(self.target.parent)
+        remove_journal(self.journal)  # after that: a kill in between costs nothing
         self.close()
 
     def discard(self) -> None:
@@ -142,6 +148,23 @@ class PartFile:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
         self.close()
+
+    def suspend(self) -> None:
+        """Leave what `save` has kept for the next writer; without that, remove the file."""
+        if self._descriptor is None or not self.saved:
+            self.discard()
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self._kept)
+        self.close()
+
+    def restart(self) -> None:
+        """Begin anew with an empty file."""
+        assert self._descriptor is not None
+        with self._reported():
+            remove_journal(self.journal)
+            os.ftruncate(self._descriptor, 0)
+        self.state, self._size, self._kept, self._patches = None, 0, 0, []
 
     def close(self) -> None:
         """Give up the lock; the file stays."""
@@ -215,9 +238,8 @@ class PartFile:
             os.ftruncate(self._descriptor, step.size)
             self._apply(step.patches)
             self.state, self._size, self._kept = step.state, step.size, step.size
-            return
-        remove_journal(self.journal)
-        os.ftruncate(self._descriptor, 0)
+        else:
+            self.restart()
 
     def _open_locked(self) -> int:
         while True:
@@ -263,11 +285,10 @@ class PartFile:
         try:
             yield
         except OSError as error:
-            rest = "what is complete is kept, and the same export goes on there" if self.kept else "nothing was left"
             if error.errno in _FULL:
                 raise ImsWriteError(
                     f"Could not write {self.target}: {_FULL[error.errno]}. Free some space or choose another folder, "
-                    f"then export again; {rest}."
+                    f"then export again; {self.remains}."
                 ) from error
             raise ImsWriteError(
                 f"Could not write {self.target}: {error.strerror or error}. Choose another folder."

@@ -14,7 +14,7 @@ import numpy as np
 from openhcs_core.imaris.errors import ImsError
 from openhcs_core.imaris.hdf5 import channel_path
 from openhcs_core.imaris.metadata import ImsChannel, ImsMetadata, resolved_channels
-from openhcs_core.imaris.thumbnail import composite, shrunk
+from openhcs_core.imaris.thumbnail import composite, projection, shrunk
 from openhcs_core.imaris.verify import dimensions, read_text, true_size
 
 
@@ -103,14 +103,7 @@ def _from_file(path: Path, t: int, size: int) -> tuple[list[np.ndarray], tuple[I
         level = max((r for r in range(levels) if max(sizes[r][1:]) >= size), default=0)
         projections, channels = [], []
         for c in range(number):
-            group = file[channel_path(level, t, c)]
-            depth, height, width = sizes[level]
-            data = group["Data"]
-            projection = data[0, :height, :width]
-            for z in range(0, depth, data.chunks[0]):
-                planes = data[z : min(depth, z + data.chunks[0]), :height, :width]
-                projection = np.fmax(projection, np.fmax.reduce(planes, axis=0))
-            projections.append(projection)
+            projections.append(projection(file[channel_path(level, t, c)]["Data"], sizes[level]))
             section = file["DataSetInfo"][f"Channel {c}"]
             red, green, blue = (float(value) for value in read_text(section, "Color").split())
             channels.append(ImsChannel(read_text(section, "Name"), (red, green, blue)))

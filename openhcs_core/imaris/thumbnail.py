@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from openhcs_core.imaris.layout import Level
+from openhcs_core.imaris.layout import Level, Shape3
 from openhcs_core.imaris.metadata import ImsChannel
 
 THUMBNAIL_SIZE = 256
@@ -18,6 +20,22 @@ def thumbnail_level(levels: Sequence[Level], size: int = THUMBNAIL_SIZE) -> int:
         if min(levels[number].shape[1:]) >= size:
             return number
     return 0
+
+
+def projection(data: Any, shape: Shape3) -> np.ndarray:
+    """Maximum projection along z, (y, x), of an array that is read chunk by chunk; NaN gives way to numbers.
+
+    Parameters
+    ----------
+    data : h5py.Dataset
+        Chunked, (z, y, x).
+    shape : (z, y, x)
+        The part of it that counts.
+    """
+    depth, height, width = shape
+    step = data.chunks[0]
+    parts = (data[z : min(depth, z + step), :height, :width] for z in range(0, depth, step))
+    return functools.reduce(np.fmax, (np.fmax.reduce(part, axis=0) for part in parts))
 
 
 def composite(projections: Sequence[np.ndarray], channels: Sequence[ImsChannel]) -> np.ndarray:

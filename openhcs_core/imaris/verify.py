@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, starmap
+from math import prod
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5s, h5t
 
 from openhcs_core.imaris.datasetinfo import is_misread_name
 from openhcs_core.imaris.errors import ImsError
@@ -62,10 +64,37 @@ def read_text(item: h5py.Group | h5py.File, name: str) -> str:
     ImsError
         If there is none of that name, or it is stored in another way.
     """
-    value = item.attrs[name] if name in item.attrs else item[name][()] if name in item else None
-    if not isinstance(value, np.ndarray) or value.dtype != "S1" or value.ndim != 1:
+    key = name.encode()
+    if h5a.exists(item.id, key):
+        stored: Any = h5a.open(item.id, key)
+    elif key in item.id:
+        stored = h5d.open(item.id, key)
+    else:
+        raise ImsError(f"{item.name} has no text {name!r}.")
+    if not _is_text(stored):
         raise ImsError(f"{item.name} has no text {name!r} that Imaris could read.")
-    return value.tobytes().rstrip(b"\0").decode("utf-8", "replace")
+    content = np.empty(stored.shape, "S1")
+    if isinstance(stored, h5d.DatasetID):
+        stored.read(h5s.ALL, h5s.ALL, content)
+    else:
+        stored.read(content)
+    return content.tobytes().rstrip(b"\0").decode("utf-8", "replace")
+
+
+def _is_text(stored: Any) -> bool:
+    """Whether an attribute or dataset is a one-dimensional array of one-byte strings."""
+    kind = stored.get_type()
+    one_byte = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str() and kind.get_size() == 1
+    return one_byte and len(stored.shape) == 1
+
+
+def stored_text(path: str | os.PathLike[str], section: str, name: str) -> str | None:
+    """A parameter of an Imaris file, None if there is no such file or parameter."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return read_text(file["DataSetInfo"][section], name)
+    except (ImsError, OSError, RuntimeError, KeyError):
+        return None
 
 
 def dimensions(file: h5py.File) -> tuple[int, int, int]:
@@ -80,46 +109,45 @@ def true_size(channel: h5py.Group) -> Shape3:
     return z, y, x
 
 
-def _channels(file: h5py.File) -> Iterator[tuple[int, int, int, h5py.Group]]:
-    numbers = dimensions(file)
-    for r, t, c in np.ndindex(*numbers):
-        yield r, t, c, file[channel_path(r, t, c)]
+def _paths(file: h5py.File) -> Iterator[str]:
+    """Groups of all channels, time points and resolution levels."""
+    return starmap(channel_path, np.ndindex(*dimensions(file)))
 
 
 def _check_tree(file: h5py.File) -> list[str]:
     """Groups are numbered without gaps, hold nothing else, and no link leads elsewhere."""
     problems = []
 
-    def numbered(parent: h5py.Group, prefix: str) -> list[str]:
-        expected = {f"{prefix} {number}" for number in range(len(parent))}
-        if set(parent) != expected or not expected:
-            problems.append(f"{parent.name} holds {sorted(parent)[:5]}, not {prefix} 0, 1, 2 …")
-        return sorted(expected & set(parent))
+    def members(path: bytes) -> list[str]:
+        group = h5g.open(file.id, path)
+        names = list(group)
+        for name in names:
+            if group.links.get_info(name).type != h5l.TYPE_HARD:
+                problems.append(f"{(path + b'/' + name).decode()} is a link")
+        return [name.decode() for name in names]
 
-    def hard(parent: h5py.Group) -> None:
-        for name in parent:
-            if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
-                problems.append(f"{parent.name}/{name} is a link")
+    def numbered(path: bytes, prefix: str) -> list[bytes]:
+        names = members(path)
+        expected = {f"{prefix} {number}" for number in range(len(names))}
+        if set(names) != expected or not expected:
+            problems.append(f"{path.decode()} holds {sorted(names)[:5]}, not {prefix} 0, 1, 2 …")
+        return [path + b"/" + name.encode() for name in expected & set(names)]
 
     for name in ("DataSet", "DataSetInfo", "Thumbnail"):
         if name not in file:
             return [f"/{name} is missing"]
-    hard(file)
-    hard(file["DataSetInfo"])
+    members(b"/")
+    members(b"/DataSetInfo")
     sizes = set()
-    for level in numbered(file["DataSet"], "ResolutionLevel"):
-        hard(file["DataSet"])
-        group = file["DataSet"][level]
-        hard(group)
-        for time in numbered(group, "TimePoint"):
-            hard(group[time])
-            channels = numbered(group[time], "Channel")
-            sizes.add((len(group), len(channels)))
+    for level in numbered(b"/DataSet", "ResolutionLevel"):
+        times = numbered(level, "TimePoint")
+        for time in times:
+            channels = numbered(time, "Channel")
+            sizes.add((len(times), len(channels)))
             for channel in channels:
-                hard(group[time][channel])
-                extra = set(group[time][channel]) ^ {"Data", "Histogram"}
+                extra = set(members(channel)) ^ {"Data", "Histogram"}
                 if extra - {"Histogram1024"}:
-                    problems.append(f"{group[time][channel].name} lacks or has too much of {sorted(extra)}")
+                    problems.append(f"{channel.decode()} lacks or has too much of {sorted(extra)}")
     if len(sizes) != 1:
         problems.append("time points or channels are missing in some level")
     return problems
@@ -129,23 +157,18 @@ def _check_texts(file: h5py.File) -> list[str]:
     """Every attribute is an array of one-byte strings; NumberOfDataSets alone is a number."""
     problems = []
 
-    def check(item: h5py.Group) -> None:
-        for name in item.attrs:
-            kind = item.attrs.get_id(name)
-            h5type = kind.get_type()
-            if item.name == "/" and name == "NumberOfDataSets":
-                if kind.shape != (1,) or kind.dtype != "<u4":
+    def check(item: h5g.GroupID, title: str) -> None:
+        for index in range(h5a.get_num_attrs(item)):
+            attribute = h5a.open(item, index=index)
+            name = attribute.name.decode()
+            if title == "/" and name == "NumberOfDataSets":
+                if attribute.shape != (1,) or attribute.dtype != "<u4":
                     problems.append("/@NumberOfDataSets is not one uint32")
-            elif not isinstance(h5type, h5py.h5t.TypeStringID) or h5type.is_variable_str() or h5type.get_size() != 1:
-                problems.append(f"{item.name}@{name} is not made of one-byte strings")
-            elif len(kind.shape) != 1:
-                problems.append(f"{item.name}@{name} is not one-dimensional")
+            elif not _is_text(attribute):
+                problems.append(f"{title}@{name} is not a one-dimensional array of one-byte strings")
 
-    check(file)
-    for section in file["DataSetInfo"].values():
-        check(section)
-    for _, _, _, channel in _channels(file):
-        check(channel)
+    for path in ("/", *(f"/DataSetInfo/{name}" for name in file["DataSetInfo"]), *_paths(file)):
+        check(h5g.open(file.id, path.encode()), path)
     for name, text in ROOT_TEXTS.items():
         if name not in file.attrs or not problems and read_text(file, name) != text:
             problems.append(f"/@{name} is not {text!r}")
@@ -204,35 +227,52 @@ def _check_arrays(file: h5py.File) -> list[str]:
     if len(shapes) != dimensions(file)[0]:
         return [f"there are {dimensions(file)[0]} resolution levels instead of {len(shapes)}"]
     chunks: dict[int, Shape3] = {}
-    for r, _, _, channel in _channels(file):
-        data = channel["Data"]
-        name = channel.name
-        if true_size(channel) != shapes[r]:
-            problems.append(f"{name} has size {true_size(channel)} instead of {shapes[r]}")
-            continue
-        if data.dtype != kind or data.dtype.byteorder == ">" or data.chunks != chunks.setdefault(r, data.chunks):
-            problems.append(f"{name} differs in type or chunks from the others")
-            continue
-        if data.chunks is None or data.shape != Level(shapes[r], data.chunks, (1, 1, 1)).padded:
-            problems.append(f"{name} is not made of whole chunks")
-            continue
-        properties = data.id.get_create_plist()
-        filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
-        if filters not in ([], [_DEFLATE], [_SHUFFLE, _DEFLATE]):
-            problems.append(f"{name} has filters other than shuffle and deflate: {filters}")
-        if data.id.get_num_chunks() != np.prod(Level(shapes[r], data.chunks, (1, 1, 1)).grid):
-            problems.append(f"{name} lacks chunks")
-        bins = channel["Histogram"]
-        low, high = (float(read_text(channel, f"Histogram{end}")) for end in ("Min", "Max"))
-        voxels = int(np.prod(shapes[r]))
-        total = int(bins[()].sum())
-        if bins.shape != (256,) or not low < high or total > voxels or (kind.kind != "f" and total != voxels):
-            problems.append(f"{name} has a wrong histogram: {total} counts for {voxels} voxels")
-        if ("Histogram1024" in channel) != (kind.itemsize > 1):
-            problems.append(f"{name} has a Histogram1024 that does not fit {kind}")
-        elif kind.itemsize > 1 and int(channel["Histogram1024"][()].sum()) != total:
-            problems.append(f"the two histograms of {name} differ")
+    for r, t, c in np.ndindex(*dimensions(file)):
+        channel = file[channel_path(r, t, c)]
+        problem = _check_channel(channel, kind, shapes[r], chunks.get(r))
+        if problem:
+            problems.append(f"{channel.name} {problem}")
+        else:
+            chunks.setdefault(r, channel["Data"].chunks)
     return problems
+
+
+def _check_channel(channel: h5py.Group, kind: np.dtype, shape: Shape3, expected: Shape3 | None) -> str | None:
+    """What is wrong with one channel at one time point; `expected` are the chunks of another one of its level."""
+    if true_size(channel) != shape:
+        return f"has size {true_size(channel)} instead of {shape}"
+    data = h5d.open(channel.id, b"Data")
+    properties = data.get_create_plist()
+    if properties.get_layout() != h5d.CHUNKED:
+        return "is not made of chunks"
+    chunks = properties.get_chunk()
+    if data.dtype != kind or data.dtype.byteorder == ">" or chunks != (expected or chunks):
+        return "differs in type or chunks from the others"
+    level = Level(shape, chunks, (1, 1, 1))
+    if data.shape != level.padded:
+        return "is not made of whole chunks"
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    if filters not in ([], [_DEFLATE], [_SHUFFLE, _DEFLATE]):
+        return f"has filters other than shuffle and deflate: {filters}"
+    if data.get_num_chunks() != prod(level.grid):
+        return "lacks chunks"
+    bins = _bins(channel, b"Histogram")
+    low, high = (float(read_text(channel, f"Histogram{end}")) for end in ("Min", "Max"))
+    total = int(bins.sum())
+    if bins.shape != (256,) or not low < high or total > prod(shape) or (kind.kind != "f" and total != prod(shape)):
+        return f"has a wrong histogram: {total} counts for {prod(shape)} voxels"
+    if (b"Histogram1024" in channel.id) != (kind.itemsize > 1):
+        return f"has a Histogram1024 that does not fit {kind}"
+    if kind.itemsize > 1 and int(_bins(channel, b"Histogram1024").sum()) != total:
+        return "has two histograms that differ"
+    return None
+
+
+def _bins(channel: h5py.Group, name: bytes) -> np.ndarray:
+    data = h5d.open(channel.id, name)
+    bins = np.empty(data.shape, np.uint64)
+    data.read(h5s.ALL, h5s.ALL, bins)
+    return bins
 
 
 def _check_voxels(file: h5py.File, full: bool, source: Any) -> list[str]:

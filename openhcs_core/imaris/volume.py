@@ -103,7 +103,8 @@ class Volume:
             range(low // side * side, high, side) for low, high, side in zip(begin, end, level.chunks, strict=True)
         )
         completed = []
-        for key in product(*spans):
+        for key_z, key_y, key_x in product(*spans):
+            key = key_z, key_y, key_x
             low = [max(a, first) for a, first in zip(begin, key, strict=True)]
             high = [min(a, first + side) for a, first, side in zip(end, key, level.chunks, strict=True)]
             with self._lock:

@@ -168,9 +168,11 @@ def _series(tiff: tifffile.TiffFile, number: int, allowed: set[str]) -> Any:
 def _plane_strides(series: Any, shape: tuple[int, int, int, int, int]) -> tuple[int, int, int]:
     """How many planes further the next time point, channel and section are."""
     sizes = dict(zip("TCZ", shape[:3], strict=True))
-    found = list(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True))
-    if [size for axis, size in found if axis in "YX"] != list(shape[3:]) or series.keyframe.imagedepth > 1:
+    page = series.keyframe
+    if (page.imagelength, page.imagewidth) != shape[3:] or page.imagedepth > 1:
         raise PixelsNotOnDisk("the planes of the file have another size")
+    # Some versions of tifffile leave out axes of length 1, others do not.
+    found = zip(series.axes, series.shape, strict=True)
     outer = [(axis, size) for axis, size in found if axis not in "YX" and size > 1]
     if any(axis == "S" for axis, _ in outer):
         raise PixelsNotOnDisk("its channels are interleaved in the file")

@@ -59,7 +59,6 @@ def test_connect(omero_server, omero_user, tmp_path, capsys, monkeypatch):
     assert conn.getUser().getName() == omero_user.name
     assert conn.getGroupFromContext().getName() == omero_user.group
     conn.close()
-    assert ezomero.connect(omero_user.name, "wrong", "", config_path=str(tmp_path), **server) is None
 
 
 def test_groups(omero_server, connect, make_user, capsys):

@@ -50,7 +50,7 @@ def browse(web) -> Iterator[Callable[..., Browser]]:
 
 @pytest.fixture
 def scrap(world) -> Iterator[Callable[..., int]]:
-    """Function which makes an image that a test may change or delete: of bob, in a group of which nothing is recorded."""
+    """Function which makes an image to change or delete: of bob, in a group of which nothing is recorded."""
     numbers = itertools.count()
 
     def make(**where) -> int:

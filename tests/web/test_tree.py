@@ -114,6 +114,7 @@ def test_calendar_needs_the_timeline(alice, missing):
     assert alice.get("/webclient/load_calendar/").status_code == 500
 
 
-def test_search_needs_full_text(alice, missing):
-    missing.add("omero.api.Search")
-    assert alice.get("/webclient/load_searching/form/?query=five&datatype=images").status_code == 500
+def test_search(alice, world):
+    page = alice.get("/webclient/load_searching/form/?query=five&datatype=images&field=name").text
+    assert f'id="image-{world.ids["Image", 1]}"' in page
+    assert "rgb.tif" not in page

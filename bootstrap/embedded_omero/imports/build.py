@@ -268,7 +268,7 @@ def import_placed(
         # The user knows the file by its own path.
         text = str(exc).replace(f"{placed.folder}/", f"{placed.sources[0].parent}/")
         raise ImportFailed(text) from exc
-    with call.store.lock:
+    with call.store.lock, call.store.transaction():
         try:
             return Builder(call, structure, placed, measured, name, description).build(transfer)
         except omero.ServerError as exc:

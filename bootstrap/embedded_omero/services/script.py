@@ -136,7 +136,7 @@ class Scripts:
             ):  # fmt: skip
                 raise errors.security(f"Updating {file.entity.java}:Id_{file.id} not allowed.")
             self._write(call, file, scriptText)
-            file.updated = call.event
+            call.store.touch(file, call.event)
         if file["repo"] == SCRIPT_REPO:
             self._check(call, file)
 
