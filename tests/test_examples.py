@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("test_*.py")))
@@ -17,3 +18,9 @@ def test_example_passes(name, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_documentation_shows_the_example():
+    text = (ROOT / "docs" / "embedded-omero.md").read_text()
+    (shown,) = [part.partition("```")[0] for part in text.split("```python\n") if part.startswith("SCRIPT")]
+    assert (EXAMPLES / "test_an_omero_script.py").read_text().endswith(shown)

@@ -116,7 +116,7 @@ def omero_script(connect: Callable[..., BlitzGateway], omero_conn: BlitzGateway)
     ``omero_script("My_Script.py")(IDs=[1]).outputs["Message"]``. Removed after the test.
     """
     service = connect().getScriptService()
-    made = []
+    made: list[int] = []
 
     def upload(source: str | os.PathLike | int, conn: BlitzGateway = omero_conn, timeout: float = 60) -> Script:
         from .script_runner import Script

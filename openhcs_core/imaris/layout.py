@@ -6,10 +6,11 @@ finds the blocks it would have made itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
+from operator import mul
 
 Shape3 = tuple[int, int, int]
 
@@ -148,13 +149,16 @@ def chunk_shape(shape: Shape3, itemsize: int, timepoints: int = 1, smallest: Sha
     return bz, by, bx
 
 
-def slab_regions(level: Level, itemsize: int, budget: int) -> Iterator[tuple[int, int, int, int]]:
+def slab_regions(levels: Sequence[Level], itemsize: int, budget: int) -> Iterator[tuple[int, int, int, int]]:
     """Pieces in which an image is read: whole chunks deep, all of x wide, whole planes where they fit.
+
+    Where they do not, the image is read in bands of rows, each through its whole depth before the
+    next. Bands are as high as keeps the least memory for chunks of the lower levels that are begun.
 
     Parameters
     ----------
-    level : Level
-        The full resolution.
+    levels : sequence of Level
+        The full resolution first.
     itemsize : int
         Bytes per voxel as read.
     budget : int
@@ -163,15 +167,40 @@ def slab_regions(level: Level, itemsize: int, budget: int) -> Iterator[tuple[int
     Yields
     ------
     z0, z1, y0, y1 : int
-        Half-open ranges; bands of rows outermost, then depth.
+        Half-open ranges.
     """
-    (size_z, size_y, size_x), (depth, chunk_y, _) = level.shape, level.chunks
+    (size_z, size_y, size_x), (depth, chunk_y, _) = levels[0].shape, levels[0].chunks
     depth = min(depth, size_z)
     row_of_chunks = depth * min(chunk_y, size_y) * size_x * itemsize
-    band = max(1, budget // row_of_chunks) * chunk_y
-    for y0 in range(0, size_y, band):
+    rows = max(1, budget // row_of_chunks) * chunk_y
+    band = size_y
+    if rows < size_y:
+        heights = {-(-rows // height) * height for height in _chunk_heights(levels)}
+        band = min((*heights, size_y), key=lambda height: (open_voxels(levels, height), height))
+    for top in range(0, size_y, band):
+        bottom = min(top + band, size_y)
         for z0 in range(0, size_z, depth):
-            yield z0, min(z0 + depth, size_z), y0, min(y0 + band, size_y)
+            for y0 in range(top, bottom, rows):
+                yield z0, min(z0 + depth, size_z), y0, min(y0 + rows, bottom)
+
+
+def open_voxels(levels: Sequence[Level], band: int) -> int:
+    """Most voxels of lower levels in chunks that are begun and not complete, when bands of so many rows are read."""
+    total = 0
+    size_y = levels[0].shape[1]
+    for level, height in zip(levels[1:], _chunk_heights(levels)[1:], strict=True):
+        (z, y, x), (chunk_z, chunk_y, _) = level.padded, level.chunks
+        if band >= size_y or band % height == 0:  # every chunk is complete when the band is
+            total += chunk_z * min(y, -(-band * chunk_y // height)) * x
+        else:
+            total += z * chunk_y * x
+    return total
+
+
+def _chunk_heights(levels: Sequence[Level]) -> list[int]:
+    """How many rows of the full resolution become one row of chunks, for every level."""
+    factors = accumulate((level.factors[1] for level in levels), mul)
+    return [level.chunks[1] * factor for level, factor in zip(levels, factors, strict=True)]
 
 
 def reduction_factors(fine: Shape3, coarse: Shape3) -> Shape3:

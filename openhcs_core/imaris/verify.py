@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from itertools import pairwise, starmap
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -66,26 +65,29 @@ def read_text(item: h5py.Group | h5py.File, name: str) -> str:
     """
     key = name.encode()
     if h5a.exists(item.id, key):
-        stored: Any = h5a.open(item.id, key)
-    elif key in item.id:
-        stored = h5d.open(item.id, key)
-    else:
-        raise ImsError(f"{item.name} has no text {name!r}.")
-    if not _is_text(stored):
-        raise ImsError(f"{item.name} has no text {name!r} that Imaris could read.")
-    content = np.empty(stored.shape, "S1")
+        return _text(h5a.open(item.id, key), f"{item.name}@{name}")
+    if key in item.id:
+        return _text(h5d.open(item.id, key), f"{item.name}/{name}")
+    raise ImsError(f"{item.name} has no text {name!r}")
+
+
+def read_texts(item: h5py.Group | h5py.File) -> dict[str, str]:
+    """All attributes of a group that holds nothing but texts; raises as `read_text`."""
+    attributes = (h5a.open(item.id, index=index) for index in range(h5a.get_num_attrs(item.id)))
+    return {(name := stored.name.decode()): _text(stored, f"{item.name}@{name}") for stored in attributes}
+
+
+def _text(stored: Any, title: str) -> str:
+    """Content of an attribute or dataset."""
+    kind, shape = stored.get_type(), stored.shape
+    if not isinstance(kind, h5t.TypeStringID) or kind.is_variable_str() or kind.get_size() != 1 or len(shape) != 1:
+        raise ImsError(f"{title} is not a one-dimensional array of one-byte strings, as Imaris needs it")
+    content = np.empty(shape, "S1")
     if isinstance(stored, h5d.DatasetID):
         stored.read(h5s.ALL, h5s.ALL, content)
     else:
         stored.read(content)
     return content.tobytes().rstrip(b"\0").decode("utf-8", "replace")
-
-
-def _is_text(stored: Any) -> bool:
-    """Whether an attribute or dataset is a one-dimensional array of one-byte strings."""
-    kind = stored.get_type()
-    one_byte = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str() and kind.get_size() == 1
-    return one_byte and len(stored.shape) == 1
 
 
 def stored_text(path: str | os.PathLike[str], section: str, name: str) -> str | None:
@@ -107,11 +109,6 @@ def true_size(channel: h5py.Group) -> Shape3:
     """Size (z, y, x) without padding."""
     z, y, x = (int(read_text(channel, f"ImageSize{axis}")) for axis in "ZYX")
     return z, y, x
-
-
-def _paths(file: h5py.File) -> Iterator[str]:
-    """Groups of all channels, time points and resolution levels."""
-    return starmap(channel_path, np.ndindex(*dimensions(file)))
 
 
 def _check_tree(file: h5py.File) -> list[str]:
@@ -154,23 +151,18 @@ def _check_tree(file: h5py.File) -> list[str]:
 
 
 def _check_texts(file: h5py.File) -> list[str]:
-    """Every attribute is an array of one-byte strings; NumberOfDataSets alone is a number."""
+    """Every attribute of the parameters is a text, and those at the root are as they should be."""
     problems = []
-
-    def check(item: h5g.GroupID, title: str) -> None:
-        for index in range(h5a.get_num_attrs(item)):
-            attribute = h5a.open(item, index=index)
-            name = attribute.name.decode()
-            if title == "/" and name == "NumberOfDataSets":
-                if attribute.shape != (1,) or attribute.dtype != "<u4":
-                    problems.append("/@NumberOfDataSets is not one uint32")
-            elif not _is_text(attribute):
-                problems.append(f"{title}@{name} is not a one-dimensional array of one-byte strings")
-
-    for path in ("/", *(f"/DataSetInfo/{name}" for name in file["DataSetInfo"]), *_paths(file)):
-        check(h5g.open(file.id, path.encode()), path)
+    for section in file["DataSetInfo"].values():
+        try:
+            read_texts(section)
+        except ImsError as error:
+            problems.append(str(error))
+    number = file.attrs.get("NumberOfDataSets")
+    if not isinstance(number, np.ndarray) or number.shape != (1,) or number.dtype != "<u4":
+        problems.append("/@NumberOfDataSets is not one uint32")
     for name, text in ROOT_TEXTS.items():
-        if name not in file.attrs or not problems and read_text(file, name) != text:
+        if read_text(file, name) != text:
             problems.append(f"/@{name} is not {text!r}")
     return problems
 
@@ -232,15 +224,17 @@ def _check_arrays(file: h5py.File) -> list[str]:
         problem = _check_channel(channel, kind, shapes[r], chunks.get(r))
         if problem:
             problems.append(f"{channel.name} {problem}")
-        else:
-            chunks.setdefault(r, channel["Data"].chunks)
+        elif r not in chunks:
+            chunks[r] = channel["Data"].chunks
     return problems
 
 
 def _check_channel(channel: h5py.Group, kind: np.dtype, shape: Shape3, expected: Shape3 | None) -> str | None:
     """What is wrong with one channel at one time point; `expected` are the chunks of another one of its level."""
-    if true_size(channel) != shape:
-        return f"has size {true_size(channel)} instead of {shape}"
+    texts = read_texts(channel)
+    size = tuple(int(texts[f"ImageSize{axis}"]) for axis in "ZYX")
+    if size != shape:
+        return f"has size {size} instead of {shape}"
     data = h5d.open(channel.id, b"Data")
     properties = data.get_create_plist()
     if properties.get_layout() != h5d.CHUNKED:
@@ -257,7 +251,7 @@ def _check_channel(channel: h5py.Group, kind: np.dtype, shape: Shape3, expected:
     if data.get_num_chunks() != prod(level.grid):
         return "lacks chunks"
     bins = _bins(channel, b"Histogram")
-    low, high = (float(read_text(channel, f"Histogram{end}")) for end in ("Min", "Max"))
+    low, high = (float(texts[f"Histogram{end}"]) for end in ("Min", "Max"))
     total = int(bins.sum())
     if bins.shape != (256,) or not low < high or total > prod(shape) or (kind.kind != "f" and total != prod(shape)):
         return f"has a wrong histogram: {total} counts for {prod(shape)} voxels"

@@ -195,7 +195,7 @@ class ImsWriter:
 
     def regions(self) -> Iterator[tuple[int, int, int, int]]:
         """The arguments z0, z1, y0, y1 of all calls of `read` for one volume, in order."""
-        return slab_regions(self.levels[0], self._convert.source.itemsize, self._slab_bytes)
+        return slab_regions(self.levels, self._convert.source.itemsize, self._slab_bytes)
 
     def write_volume(self, t: int, c: int, read: ReadSlab) -> None:
         """Write one channel at one time point.

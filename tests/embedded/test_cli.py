@@ -167,3 +167,36 @@ class World:
 @pytest.mark.parametrize("name", CASES)
 def test_prints_as_recorded(transcript, name):
     assert transcript.differences(name) == {}
+
+
+TABLE = " id  | Name   \n-----+--------\n {} | {} \n({} rows)\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "want", "got", "equal"),
+    [
+        ("x", TABLE.format(246, "a", 1), TABLE.format(12, "a  ", 1), True),  # columns may have other widths
+        ("x", TABLE.format(246, "a", 1), TABLE.format(12, "b", 1), False),
+        ("x", TABLE.format(246, "a", 1), TABLE.format(12, "a", 2), False),
+        ("x", "id 246, again 246", "id 12, again 12", True),
+        ("x", "id 246, again 246", "id 12, again 13", False),
+        ("x", "id 7", "id 8", False),
+        ("x", "Image:<id>, <n> rows", "Image:7, 0 rows", True),
+        ("x", "Image:<id>", "Image:none", False),
+        ("x", "a\nb\n", "a\nb\nc\n", False),
+        ("x", "a\nc\n...", "a\nb\nc\nd\n", True),
+        ("x", "a\nc\n...", "c\na\nb\n", False),
+        ("script list", " 1 | /a\n 2 | /b\n(2 rows)", " 2 | /b\n 1 | /a\n(2 rows)", True),
+        ("fs sets", " 1 | /a\n 2 | /b\n(2 rows)", " 2 | /b\n 1 | /a\n(2 rows)", False),
+    ],
+)
+def test_comparison(name, want, got, equal):
+    transcript = Transcript({name: {"args": "", "rc": 0, "stdout": want, "stderr": ""}}, {})
+    transcript.printed[name] = {"rc": 0, "stdout": got, "stderr": ""}
+    assert (transcript.differences(name) == {}) is equal
+
+
+def test_exit_status_counts():
+    transcript = Transcript({"x": {"args": "", "rc": 3, "stdout": "", "stderr": ""}}, {})
+    transcript.printed["x"] = {"rc": 0, "stdout": "", "stderr": ""}
+    assert transcript.differences("x") == {"rc": (3, 0)}

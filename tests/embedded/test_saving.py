@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-
 import omero
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from omero.gateway import BlitzGateway
 from omero.sys import ParametersI
 
 from tests.embedded.graphs import MODEL, RANDOM, ROOTS, Graph, described, graphs, related, values
 
-EXAMPLES = settings(max_examples=60, deadline=None)
-FEW = settings(max_examples=30, deadline=None)
+EXAMPLES = settings(max_examples=120, deadline=None)
+FEW = settings(max_examples=40, deadline=None)
 
 
 class Server:
@@ -72,14 +68,15 @@ def test_read_back_equal(server, graph):
 @FEW
 @given(graph=graphs(*ROOTS))
 def test_saving_again_changes_nothing(server, graph):
-    before = {}
-    said = server.described(server.save(graph), before)
-    counts, events = server.counts(), stamps(before)
-    for again in (server.save(server.load(next(iter(before.values())))), *map(server.save, before.values())):
-        assert values(again)
-    after = {}
-    assert server.described(next(iter(before.values())), after) == said
-    assert (server.counts(), stamps(after)) == (counts, events)
+    before, after = {}, {}
+    root = server.save(graph)
+    said = server.described(root, before)
+    counts = server.counts()
+    server.save(root)
+    for obj in before.values():
+        server.save(obj)
+    assert server.described(root, after) == said
+    assert (server.counts(), stamps(after)) == (counts, stamps(before))
 
 
 def stamps(objects):
@@ -116,18 +113,52 @@ def test_stale_copies_are_refused(server, graph, chance):
     assert values(server.load(second)) == values(first)
 
 
+def break_something(graph, chance):
+    """Take from an object of a new graph what it needs; answers the name of that."""
+    sent = {}
+    described(graph, seen=sent)
+    needed = [
+        (obj, f.name)
+        for obj in sent.values()
+        for f in MODEL.of(obj).fields.values()
+        if not f.nullable and f.kind in ("value", "ref") and f.name not in ("parent", "child")
+    ]
+    assume(needed)
+    obj, name = chance.choice(needed)
+    setattr(obj, name, None)
+    return name
+
+
 @FEW
 @given(graph=graphs(*ROOTS), chance=RANDOM)
 def test_what_is_refused_leaves_nothing(server, graph, chance):
-    """One object of the graph lacks what it needs."""
-    sent = {}
-    described(graph, seen=sent)
-    required = [(o, f.name) for o in sent.values() for f in MODEL.of(o).fields.values()
-                if not f.nullable and f.kind in ("value", "ref") and f.name not in ("series", "parent", "child")]  # fmt: skip
-    assume(required)
-    obj, name = chance.choice(required)
-    setattr(obj, name, None)
-    counts = server.counts()
+    name, counts = break_something(graph, chance), server.counts()
     with pytest.raises(omero.ValidationException, match=name):
         server.save(graph)
     assert server.counts() == counts
+
+
+@FEW
+@given(graph=graphs("Plate", "Dataset"), child=graphs("Image"), chance=RANDOM)
+def test_refused_changes_leave_everything_as_it_was(server, graph, child, chance):
+    """Changes all over a graph which is there, and something new and wrong in it."""
+    before, after = {}, {}
+    root = server.save(graph)
+    said = server.described(root, before)
+    counts = server.counts()
+    changed = {}
+    described(root, seen=changed)
+    for obj in changed.values():
+        Graph(chance).fill(obj)
+    name = break_something(child, chance)
+    if MODEL.of(root).name == "Dataset":
+        root.linkImage(child)
+    else:
+        well, sample = omero.model.WellI(), omero.model.WellSampleI()
+        sample.image = child
+        well.addWellSample(sample)
+        root.addWell(well)
+    with pytest.raises(omero.ValidationException, match=name):
+        server.save(root)
+    assert server.described(root, after) == said
+    assert (server.counts(), stamps(after)) == (counts, stamps(before))

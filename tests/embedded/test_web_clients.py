@@ -93,18 +93,18 @@ def test_free_space(omero_conn):
 
 
 @pytest.mark.parametrize(
-    ("query", "own", "everywhere"),
+    ("query", "everywhere"),
     [
-        ("select e from Experimenter e where e.id = :id", "rwra--", "rw----"),
-        ("select t from PixelsType t where t.id = :id", "rwra--", "rwr-r-"),
+        ("select e from Experimenter e where e.omeName = :name", "rw----"),
+        ("select t from PixelsType t where 'uint8' = t.value and :name = :name", "rwr-r-"),
     ],
 )
-def test_rights_of_what_no_group_owns(omero_conn, query, own, everywhere):
+def test_rights_of_what_no_group_owns(omero_conn, omero_user, query, everywhere):
     """Those of the group in whose context they are asked for; without one, those with which they were made."""
-    service = omero_conn.getQueryService()
-    id = omero.sys.ParametersI().addId(omero_conn.getUserId())
-    for group, wanted in ((str(omero_conn.getEventContext().groupId), own), ("-1", everywhere)):
-        found = service.findByQuery(query, id, {**omero_conn.SERVICE_OPTS, "omero.group": group})
+    name = omero.sys.ParametersI().addString("name", omero_user.name)
+    for group, wanted in ((str(omero_user.group_id), "rwra--"), ("-1", everywhere)):
+        context = {**omero_conn.SERVICE_OPTS, "omero.group": group}
+        found = omero_conn.getQueryService().findByQuery(query, name, context)
         assert str(found.details.permissions) == wanted
 
 

@@ -15,7 +15,7 @@ from bootstrap._cli import OmeroCli
 # Every command has a process of its own. They are forked from one which has imported omero-py and the plugins of its
 # command line: that takes half a second.
 _FORK = """
-import json, logging, os, sys
+import json, logging, os, sys, traceback
 import omero.all, omero.cli, omero.gateway, omero.scripts
 logging.basicConfig(level=logging.WARN)  # as the program "omero" does
 cli = omero.cli.CLI(prog="omero")
@@ -25,7 +25,12 @@ for line in sys.stdin:
     if not child:
         for number, name in enumerate(("/dev/null", "stdout", "stderr")):
             os.dup2(os.open(name, os.O_CREAT | os.O_TRUNC | os.O_RDWR if number else os.O_RDONLY), number)
-        cli.invoke(json.loads(line))
+        try:
+            cli.invoke(json.loads(line))
+        except Exception:
+            traceback.print_exc()
+            sys.stdout.flush()
+            os._exit(1)  # Ice, which is still at work then, now and then aborts a process that ends otherwise
         sys.exit(cli.rv)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
@@ -42,16 +47,15 @@ _MASKS = (
     (r"https://\S+?/(?=omero-upload/)", "<package index>/"),
     (r"[^ \"]+/process\w+\.dir/", "<tmp>/process<random>.dir/"),
     (r"(?<=processor )\S*/(omero.scripts.serve-<uuid>)\"? .*", r"<proxy \1>"),
-    # One of two threads of the client is the last to log.
-    (r".*omero\.util\.Resources\b.*Halted", "<halted>"),
+    (r".*omero\.util\.Resources\b.*Halted\n", ""),  # of a thread of the client, if it lives that long
     (r"(?<=Traceback \(most recent call last\):\n)(  .*\n)+", "  <frames>\n"),
     (r"(?s)Traceback.*another exception occurred:\n\n(?=Traceback)", ""),
     (r"(?<=serverStackTrace = )\S.*\n(.*\n)*?(?= *serverExceptionClass)", "<java stack>\n\n"),
     (r"(?<=FileAnnotation\)\n\{\n)(    .*\n)+(?=\})", "    <all fields>\n"),
 )
-# Where an entry starts whose place among the others does not count: a script, a parameter, an output.
-_ENTRY = r"\n(?= \d+ +\| /|\(|  \S|outputs:|\t\* [A-Z]\w*=|\t\*\*\*  done)"
-_UNORDERED = ("script list", "script params", "script launch")
+# Where an entry starts whose place among the others does not count: a script, a parameter, an output, a line of a log.
+_ENTRY = r"\n(?= \d+ +\| /|\(|  \S|outputs:|\t\* [A-Z]\w*=|\t\*\*\*  done|<datetime> )"
+_UNORDERED = ("script list", "script params", "script launch", "script serve")
 _SMALL = 90  # smaller numbers are compared as they are, larger ones are ids which differ from server to server
 
 

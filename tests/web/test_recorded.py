@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from tests.web.recorded import CASES, case, check
+from tests.web.browser import Browser
+from tests.web.recorded import CASES, case, check, same
+from tests.web.world import PASSWORD
 
 # Cases which are asked again as they are, and the kind of the id in their address, which is another one here.
 ASKED = {
@@ -44,12 +46,27 @@ def test_every_case_is_asked():
     assert ASKED.keys() | ELSEWHERE == CASES.keys()
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"id": 2, "of": {"id": 1}, "name": "b", "size": 1},
+        {"id": 2, "of": {"id": 1}, "name": "a", "size": True},
+        {"id": 2, "of": {"id": 1}, "name": "a"},
+        {"id": 2, "of": {"id": 1}, "name": "a", "size": 1, "more": None},
+        {"id": 1, "of": {"id": 2}, "name": "a", "size": 1},
+        {"id": "x", "of": {"id": 1}, "name": "a", "size": 1},
+    ],
+)
+def test_differences_are_seen(other):
+    recorded = [{"id": 54, "of": {"id": 3}, "name": "a", "size": 1}, {"id": 54}]
+    same([{"id": 2, "of": {"id": 1}, "name": "a", "size": 1}, {"id": 2}], recorded)
+    with pytest.raises(AssertionError):
+        same([other, {"id": 2}], recorded)
+
+
 @pytest.fixture(scope="module")
 def reader(web):
     """Somebody who only looks, logged in once for all cases."""
-    from tests.web.browser import Browser
-    from tests.web.world import PASSWORD
-
     browser = Browser(web.url)
     browser.login("alice", PASSWORD)
     yield browser

@@ -8,6 +8,8 @@ import importlib.util
 import json
 import logging
 import os
+import random
+import secrets
 import sys
 import time
 from pathlib import Path
@@ -40,6 +42,13 @@ def ask(world: World, part: str, verbose: bool) -> dict[str, object]:
     return got
 
 
+def stir(world: World, count: int, seed: int) -> None:
+    """Ask some of the cases in a random order, whatever the answers: later ones must not depend on it."""
+    chance = random.Random(seed)
+    for name in chance.sample(sorted(CASES), min(count, len(CASES))):
+        answer(world, CASES[name])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run; 0 if everything is as recorded."""
     parser = argparse.ArgumentParser(
@@ -60,6 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-k", metavar="TEXT", default="", help="only cases with this in their names")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write counts and differences here as well")
     parser.add_argument("--record", metavar="FILE", type=Path, help="write the answers here instead of comparing them")
+    parser.add_argument("--stir", metavar="N", type=int, default=0,
+                        help="before, ask N random cases in random order, of data of their own")  # fmt: skip
+    parser.add_argument("--seed", type=int, help="says which cases, in which order (default: a new one, printed)")
     parser.add_argument("-v", "--verbose", action="store_true", help="say how long each case took")
     args = parser.parse_args(argv)
     if not (args.cases / "cases").is_dir():
@@ -73,6 +85,12 @@ def main(argv: list[str] | None = None) -> int:
 
     logging.disable(logging.CRITICAL)  # the gateway logs refusals, which are what many cases are about
     load(args.cases / "cases")
+    if args.stir:
+        seed = secrets.randbits(32) if args.seed is None else args.seed
+        print(f"stirred with --stir {args.stir} --seed {seed}", flush=True)
+        with World(args.host, args.port, args.user, password) as world:
+            world.seed()
+            stir(world, args.stir, seed)
     with World(args.host, args.port, args.user, password) as world:
         world.seed()
         got = ask(world, args.k, args.verbose)

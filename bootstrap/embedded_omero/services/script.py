@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import Ice
@@ -37,7 +38,9 @@ class Scripts:
 
     def getScriptsByMimetype(self, call: Call, mimetype: str) -> list:
         with call.store.lock:
-            found = [call.wire(f) for f in self._official(call) if f["mimetype"] == mimetype]
+            files = [f for f in self._official(call) if f["mimetype"] == mimetype]
+            # Recorded: in no order which means anything, so that nobody comes to rely on one.
+            found = [call.wire(f) for f in sorted(files, key=lambda f: zlib.crc32(f"{f['path']}{f['name']}".encode()))]
         for file in found:  # recorded: as the server itself sees them
             file.details.permissions = permissions_object(call.core.accounts.group("system").permissions, ALL)
         return found
