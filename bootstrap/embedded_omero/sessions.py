@@ -93,41 +93,30 @@ class Sessions:
 
     # -- opening
 
-    def create(
+    def create(self, user: Record, group: Record | None = None, **options: Any) -> Session:
+        """Open a session of a user without asking for a password; options as of `open_unchecked`."""
+        group = group or self.core.accounts.default_group(user)
+        if group is None:
+            raise errors.security(f"User {user.id} is in no group and cannot login")
+        if group not in self.core.accounts.groups_of(user) and not self.core.accounts.is_admin(user):
+            raise errors.security(f"User {user.id} is not a member of group {group.id} and cannot login")
+        return self.open_unchecked(user, group, **options)
+
+    def open_unchecked(
         self,
         user: Record,
-        group: Record | None = None,
+        group: Record,
         *,
         agent: str = "createSession",
         event_type: str = "User",
         live_ms: int = 0,
         idle_ms: int = IDLE_MS,
         sudoer: Record | None = None,
-        message: str = "Initial message.",
-    ) -> Session:
-        """Open a session of a user without asking for a password."""
-        group = group or self.core.accounts.default_group(user)
-        if group is None:
-            raise errors.security(f"User {user.id} is in no group and cannot login")
-        if group not in self.core.accounts.groups_of(user) and not self.core.accounts.is_admin(user):
-            raise errors.security(f"User {user.id} is not a member of group {group.id} and cannot login")
-        return self.open_unchecked(user, group, agent, event_type, live_ms, idle_ms, sudoer, message)
-
-    def open_unchecked(
-        self,
-        user: Record,
-        group: Record,
-        agent: str = "createSession",
-        event_type: str = "User",
-        live_ms: int = 0,
-        idle_ms: int = IDLE_MS,
-        sudoer: Record | None = None,
-        message: str = "Initial message.",
     ) -> Session:
         """Open a session in a group, whether or not the user is in it."""
         values = {
             "uuid": str(uuid.uuid4()), "owner": user, "node": self.node, "timeToIdle": idle_ms, "timeToLive": live_ms,
-            "started": now_ms(), "message": message, "defaultEventType": event_type, "userAgent": agent,
+            "started": now_ms(), "message": "Initial message.", "defaultEventType": event_type, "userAgent": agent,
         }  # fmt: skip
         if sudoer is not None:
             values["sudoer"] = sudoer
