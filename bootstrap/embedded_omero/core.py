@@ -20,6 +20,7 @@ from . import (
 )
 from .accounts import Accounts
 from .context import Call
+from .knobs import Knobs
 from .repositories import Repositories
 from .router import Router
 from .services.base import Closeable
@@ -45,6 +46,7 @@ class Core:
         from .scripts.pool import ProcessorPool
 
         self.data_dir = data_dir
+        self.knobs = Knobs()
         self.store = Store()
         enums.install(self.store)
         self.accounts = Accounts(self.store, root_password)

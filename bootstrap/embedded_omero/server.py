@@ -18,6 +18,7 @@ from . import imports
 from .certificate import write_certificate
 from .core import Core
 from .imports import ImportResult
+from .knobs import Knobs
 
 if TYPE_CHECKING:
     from .scripts.processor import LocalProcessor
@@ -155,6 +156,20 @@ class EmbeddedOmero:
         processor, self._processor = self._processor, None
         if processor is not None:
             processor.stop()
+
+    @property
+    def knobs(self) -> Knobs:
+        """Faults which a test can ask for."""
+        return self.core.knobs
+
+    def drop_connections(self, user: str) -> int:
+        """Cut the connections of all clients of a user, as a broken network does; answers how many there were."""
+        with self.core.store.lock:
+            sessions = [s for s in self.core.sessions.open.values() if s.user["omeName"] == user]
+            connections = [c.connection for s in sessions for c in s.clients.values()]
+        for connection in connections:
+            connection.close(True)
+        return len(connections)
 
     def _housekeeping(self) -> None:
         while not self._stopping.wait(1):

@@ -170,8 +170,7 @@ def slab_regions(levels: Sequence[Level], itemsize: int, budget: int) -> Iterato
         Half-open ranges.
     """
     (size_z, size_y, size_x), (depth, chunk_y, _) = levels[0].shape, levels[0].chunks
-    depth = min(depth, size_z)
-    row_of_chunks = depth * min(chunk_y, size_y) * size_x * itemsize
+    row_of_chunks = min(depth, size_z) * min(chunk_y, size_y) * size_x * itemsize
     rows = max(1, budget // row_of_chunks) * chunk_y
     band = size_y
     if rows < size_y:

@@ -85,7 +85,8 @@ class ImsWriter:
     threads : int, optional
         Threads that reduce and compress; as many as the process may use CPUs if not given.
     slab_bytes : int
-        Memory for one slab. Two are held, and less than another two for the lower levels.
+        Memory for one slab, the piece in which voxels are read. Two are held; for images with wide planes
+        they are larger, since one row of chunks is the least.
     resume : str, optional
         Identity of the image: whatever changes when its voxels, or what is wanted of them, change.
     wait : bool

@@ -106,11 +106,13 @@ def test_wheel_holds_nothing_else(members):
     }
 
 
-def test_wheel_carries_licence_and_command(wheel, members):
+def test_wheel_carries_licence_command_and_plugin(wheel, members):
     assert any(name.endswith("/LICENSE") for name in members)
     (entry_points,) = [name for name in members if name.endswith("/entry_points.txt")]
     with zipfile.ZipFile(wheel) as archive:
-        assert "openhcs = openhcs_core.cli:main" in archive.read(entry_points).decode()
+        listed = archive.read(entry_points).decode().splitlines()
+    assert "openhcs = openhcs_core.cli:main" in listed
+    assert "embedded_omero = embedded_omero.pytest_plugin" in listed  # the fixtures of pytest
 
 
 def test_core_imports_with_nothing_but_its_requirements(site, tmp_path):

@@ -2,6 +2,7 @@
 
 import time
 
+import Ice
 import omero
 import omero.processor
 import omero.scripts
@@ -136,11 +137,11 @@ def test_script_session_ends_after_its_time_to_live(omero_server, omero_conn, up
     script = upload(
         body("import time\nfor i in range(100):\n    time.sleep(0.1); client.sf.getAdminService().getEventContext()")
     )
-    omero_server.core.processors.knobs.script_seconds = 1
+    omero_server.knobs.script_seconds = 1
     try:
         code, results, _ = finish(omero_conn, script)
     finally:
-        omero_server.core.processors.knobs.script_seconds = 0
+        omero_server.knobs.script_seconds = 0
     assert code != 0
 
 
@@ -167,7 +168,7 @@ def test_edit_keeps_the_id_and_parses_again(connect, upload):
 
 def test_nobody_to_run_it(omero_server, omero_conn, upload):
     script = upload(body("pass"))
-    omero_server.core.processors.knobs.busy = 1
+    omero_server.knobs.busy = 1
     with pytest.raises(omero.NoProcessorAvailable, match=r"No processor available! \[0 response\(s\)\]"):
         omero_conn.getScriptService().runScript(script, {"IDs": rlist([rlong(1)])}, None)
     assert finish(omero_conn, script)[0] == 0
@@ -184,3 +185,33 @@ def test_check_of_the_processor_lets_running_scripts_live(omero_server, omero_co
     assert process.poll() is None
     process.cancel()
     assert wait_for(lambda: process.poll() is not None)
+
+
+def test_no_processor_at_all(omero_server, omero_conn, upload):
+    script = upload(body("pass"))
+    omero_server.stop_processor()
+    try:
+        with pytest.raises(omero.NoProcessorAvailable, match=r"\[0 response\(s\)\]"):
+            omero_conn.getScriptService().runScript(script, {"IDs": rlist([rlong(1)])}, None)
+    finally:
+        omero_server.start_processor()
+    assert finish(omero_conn, script)[0] == 0
+
+
+def test_failing_upload(omero_server, omero_conn, tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("text")
+    omero_server.knobs.failing_writes = 1
+    with pytest.raises(omero.ResourceError, match="No space left on device"):
+        omero_conn.c.upload(str(path))
+    assert omero_conn.c.upload(str(path)).id.val > 0
+
+
+def test_dropped_connection(omero_server, omero_user, connect):
+    conn = connect(omero_user)
+    assert omero_server.drop_connections(omero_user.name) >= 1
+    with pytest.raises(Ice.ConnectionLostException):
+        conn.c.sf.getAdminService().getEventContext()
+    mine = [s for s in omero_server.core.sessions.open.values() if s.user.id == omero_user.id]
+    assert wait_for(lambda: not any(s.clients for s in mine))
+    assert conn.connect()  # a gateway detaches itself: its session waits for it

@@ -15,11 +15,12 @@ from bootstrap._cli import OmeroCli
 # Every command has a process of its own. They are forked from one which has imported omero-py and the plugins of its
 # command line: that takes half a second.
 _FORK = """
-import json, logging, os, sys, traceback
+import gc, json, logging, os, sys, traceback
 import omero.all, omero.cli, omero.gateway, omero.scripts
 logging.basicConfig(level=logging.WARN)  # as the program "omero" does
 cli = omero.cli.CLI(prog="omero")
 cli.loadplugins()
+gc.freeze()  # a child which ends looks for garbage: not in all this
 for line in sys.stdin:
     child = os.fork()
     if not child:
@@ -43,7 +44,7 @@ _MASKS = (
     (r"\d{4}-\d\d/\d\d/\d\d-\d\d-\d\d\.\d{3}", "<yyyy-MM>/<dd>/<hh-mm-ss.SSS>"),
     (r"(?<=time: )[\d.]+", "<seconds>"),
     (r"^5\.\d+\.\d+$", "<version>"),
-    (r" Did you mean: '\w+'\?", ""),  # of Python
+    (r"\. Did you mean: '\w+'\?", ""),  # of Python
     (r"https://\S+?/(?=omero-upload/)", "<package index>/"),
     (r"[^ \"]+/process\w+\.dir/", "<tmp>/process<random>.dir/"),
     (r"(?<=processor )\S*/(omero.scripts.serve-<uuid>)\"? .*", r"<proxy \1>"),

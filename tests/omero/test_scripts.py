@@ -105,11 +105,11 @@ def test_without_a_processor_the_problem_is_told(bundle, client, omero_server):
     bundle(Good=good())
     (first,) = register_scripts(client)
     omero_server.core.processors.params.clear()
-    omero_server.core.processors.knobs.busy = 1000
+    omero_server.knobs.busy = 1000
     try:
         (outcome,) = register_scripts(client)
     finally:
-        omero_server.core.processors.knobs.busy = 0
+        omero_server.knobs.busy = 0
     assert outcome.id == first.id
     assert "No processor available!" in outcome.problem or "is a script processor running?" in outcome.problem
 

@@ -258,7 +258,7 @@ def test_sigterm(start, finish, huge, omero_conn, tmp_path, left):
 
 
 def test_session_that_ends_in_the_middle(start, huge, omero_conn, omero_server, monkeypatch, tmp_path, left):
-    monkeypatch.setattr(omero_server.core.processors.knobs, "script_seconds", 3)
+    monkeypatch.setattr(omero_server.knobs, "script_seconds", 3)
     process = start(omero_conn, IDs=[huge(500)], Delivery="Both")
     wait_for(lambda: any(name.endswith(".ims.part") for name in left()))
     wait_for(lambda: process.poll() is not None)

@@ -111,7 +111,7 @@ def test_what_runs_outlives_cleaning(alice, world):
 
 
 def test_no_processor(alice, world, good):
-    world.server.core.processors.knobs.busy = 1
+    world.server.knobs.busy = 1
     answer = alice.post(f"/webclient/script_run/{good}/", {**INPUTS, "IDs": str(world.ids["Image", 1])}).json()
     assert answer["status"] == "failed"
     assert "No processor available! [0 response(s)]" in answer["error"]

@@ -25,22 +25,6 @@ CHECK_SECONDS = 0.3
 
 
 @dataclass
-class Knobs:
-    """Faults which a test can ask for.
-
-    Attributes
-    ----------
-    busy : int
-        So many of the next requests find no processor.
-    script_seconds : float
-        Life time of script sessions, 0 for the server's own (`omero.scripts.timeout`, one hour).
-    """
-
-    busy: int = 0
-    script_seconds: float = 0
-
-
-@dataclass
 class _Processor:
     proxy: Any
     client: Client
@@ -74,7 +58,6 @@ class ProcessorPool:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.knobs = Knobs()
         self.params: dict[tuple[int, str], Any] = {}  # parameters by id and hash of the script
         self._processors: list[_Processor] = []
         self._processes: list[ScriptProcess] = []
@@ -105,8 +88,7 @@ class ProcessorPool:
         omero.NoProcessorAvailable
             With the number of those who answered.
         """
-        if self.knobs.busy > 0:
-            self.knobs.busy -= 1
+        if self.core.knobs.take_busy():
             raise _none(0)
         processors = list(self._processors)
         answers = _Answers(len(processors))

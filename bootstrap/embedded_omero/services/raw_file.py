@@ -111,6 +111,7 @@ class RawFileStore(StatefulService):
         if length > len(buf):
             raise errors.api_usage(f"newLimit > capacity: ({length} > {len(buf)})")
         handle = self._writable(call)
+        call.core.knobs.write()
         handle.seek(position)
         handle.write(bytes(buf[:length]))
         self._changed = True

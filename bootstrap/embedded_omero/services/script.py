@@ -249,7 +249,7 @@ class Scripts:
         params = self._params(call, file)[0]
         if params is None:
             raise errors.api_usage(f"Script {scriptID} has no parameters: it cannot be parsed.")
-        seconds_to_live = call.core.processors.knobs.script_seconds
+        seconds_to_live = call.core.knobs.script_seconds
         live = int(seconds_to_live * 1000) or int(call.core.config.get("omero.scripts.timeout", TIMEOUT_MS))
         with call.store.lock:
             session = call.core.sessions.create(call.user, call.group, agent="OMERO.scripts", idle_ms=0, live_ms=live)
