@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from openhcs_core.imaris.chunkrows import ChunkRows
 from openhcs_core.imaris.errors import ImsError
 from openhcs_core.imaris.metadata import ImsChannel, ImsMetadata
 from openhcs_core.imaris.writer import ImsWriter
@@ -31,6 +33,8 @@ def write_ims(
     preset: str = "fast",
     progress: Callable[[int, int], object] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    resume: str | None = None,
+    wait: bool = True,
 ) -> list[str]:
     """Write an array as an Imaris file.
 
@@ -56,7 +60,7 @@ def write_ims(
     metadata : ImsMetadata, optional
         Everything else; the arguments above take precedence.
     preset : {"fast", "small", "uncompressed"}
-    progress, cancelled : callable, optional
+    progress, cancelled, resume, wait : optional
         See `ImsWriter`.
 
     Returns
@@ -103,6 +107,7 @@ def write_ims(
     if isinstance(array, np.ndarray) and array.dtype.kind == "i" and array.size:
         value_range = float(array.min()), float(array.max())
 
+    shape = tuple(sizes.get(axis, 1) for axis in AXES)
     kept = [axis for axis in axes if axis in "ZYX"]
 
     def read(t: int, c: int, z0: int, z1: int, y0: int, y1: int) -> np.ndarray:
@@ -111,7 +116,8 @@ def write_ims(
         slab = slab.transpose([kept.index(axis) for axis in "ZYX" if axis in kept])
         return slab if "Z" in kept else slab[np.newaxis]
 
-    shape = tuple(sizes.get(axis, 1) for axis in AXES)
+    chunk = _chunk_shape(array, axes)
+    source = ChunkRows(read, shape[2:4], chunk) if chunk else read
     with ImsWriter(
         path,
         shape,
@@ -121,7 +127,19 @@ def write_ims(
         value_range=value_range,
         progress=progress,
         cancelled=cancelled,
+        resume=resume,
+        wait=wait,
     ) as writer:
         for t, c in np.ndindex(shape[:2]):
-            writer.write_volume(t, c, lambda *region, t=t, c=c: read(t, c, *region))
+            writer.write_volume(t, c, functools.partial(source, t, c))
     return writer.statements
+
+
+def _chunk_shape(array: Any, axes: str) -> tuple[int, int] | None:
+    """Chunks (z, y) of an array of zarr, h5py or dask; None where it has none."""
+    chunks = getattr(array, "chunks", None)
+    if not isinstance(chunks, tuple) or len(chunks) != len(axes):
+        return None
+    # dask names the size of every single chunk
+    sides = {axis: int(max(side) if isinstance(side, tuple) else side) for axis, side in zip(axes, chunks, strict=True)}
+    return sides.get("Z", 1), sides["Y"]

@@ -207,11 +207,17 @@ def test_failing_upload(omero_server, omero_conn, tmp_path):
     assert omero_conn.c.upload(str(path)).id.val > 0
 
 
-def test_dropped_connection(omero_server, omero_user, connect):
-    conn = connect(omero_user)
-    assert omero_server.drop_connections(omero_user.name) >= 1
-    with pytest.raises(Ice.ConnectionLostException):
-        conn.c.sf.getAdminService().getEventContext()
-    mine = [s for s in omero_server.core.sessions.open.values() if s.user.id == omero_user.id]
-    assert wait_for(lambda: not any(s.clients for s in mine))
-    assert conn.connect()  # a gateway detaches itself: its session waits for it
+def test_dropped_connection(omero_server, omero_user):
+    client, other = (omero.client(omero_server.host, omero_server.port) for _ in range(2))
+    try:
+        client.createSession(omero_user.name, omero_user.password).detachOnDestroy()
+        uuid = client.getSessionId()
+        assert omero_server.drop_connections(omero_user.name) == 1
+        with pytest.raises(Ice.ConnectionLostException):
+            client.sf.getAdminService().getEventContext()
+        session = omero_server.core.sessions.open[uuid]
+        assert wait_for(lambda: not session.clients)
+        assert other.joinSession(uuid).getAdminService().getEventContext().userName == omero_user.name
+    finally:
+        for each in (client, other):
+            each.__del__()

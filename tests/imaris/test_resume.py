@@ -122,7 +122,13 @@ def test_an_image_that_cannot_be_written_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [{"resume": "image 2"}, {"preset": "small"}, {"image": IMAGE[:, :, :11]}, {"image": IMAGE.astype("u4")}, {"resume": None}],
+    [
+        {"resume": "image 2"},
+        {"preset": "small"},
+        {"image": IMAGE[:, :, :11]},
+        {"image": IMAGE.astype("u4")},
+        {"resume": None},
+    ],
     ids=str,
 )
 def test_anything_else_begins_anew(other, tmp_path):
@@ -271,7 +277,7 @@ def test_waiting_can_be_cancelled(tmp_path):
 
 def test_many_processes_at_once(tmp_path):
     """All of them succeed, one makes the file."""
-    code = KILLED.replace('slab_bytes=1)', 'wait=True)')
+    code = KILLED.replace("slab_bytes=1)", "wait=True)")
     command = [sys.executable, "-c", code, str(tmp_path / "a.ims")]
     running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     said = [process.communicate(timeout=120)[0] for process in running]
