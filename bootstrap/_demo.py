@@ -7,7 +7,9 @@ import getpass
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,7 +108,6 @@ def _wells() -> dict[str, list[list[Path]]]:
 def _wait(server: Any, out: Path) -> None:
     """Say how to log in, and leave the server running."""
     ready = out / "login.json"
-    server.write_ready_file(ready)
     console.print(f"""
 The embedded OMERO goes on until Ctrl-C. Its password is in {ready}, which only you can read.
 
@@ -116,13 +117,13 @@ The embedded OMERO goes on until Ctrl-C. Its password is in {ready}, which only 
   conn = BlitzGateway("root", PASSWORD, host="{server.host}", port={server.port})
   conn.connect()
 """)
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        console.print("Stopping.")
-    finally:
-        ready.unlink(missing_ok=True)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    server.write_ready_file(ready)
+    stop.wait()
+    console.print("Stopping.")
+    ready.unlink(missing_ok=True)
 
 
 class Demo:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from . import EmbeddedOmero
     from .script_runner import Script
 
-# What others warn of is no error of the tests: of omero-py and Ice.py themselves, and PyTables of columns with blanks
-# in their names.
+# What the libraries below warn of is no error of the tests.
 _WARNINGS = (
     r"ignore::DeprecationWarning:(omero|Ice|IceImport|Glacier2)\b",
-    "ignore:the imp module is deprecated:DeprecationWarning",
-    "ignore:object name is not a valid Python identifier",
+    "ignore:the imp module is deprecated:DeprecationWarning",  # Ice.py of wheels made elsewhere
+    "ignore:object name is not a valid Python identifier",  # PyTables, of columns with blanks in their names
+    "ignore:Setting the shape on a NumPy array has been deprecated:DeprecationWarning",  # PyTables with NumPy 2.5
 )
 
 

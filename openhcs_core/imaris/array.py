@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from openhcs_core.imaris.chunkrows import ChunkRows
+from openhcs_core.imaris.chunkrows import by_whole_chunks
 from openhcs_core.imaris.errors import ImsError
 from openhcs_core.imaris.metadata import ImsChannel, ImsMetadata
 from openhcs_core.imaris.writer import ImsWriter
@@ -117,7 +117,6 @@ def write_ims(
         return slab if "Z" in kept else slab[np.newaxis]
 
     chunk = _chunk_shape(array, axes)
-    source = ChunkRows(read, shape[2:4], chunk) if chunk else read
     with ImsWriter(
         path,
         shape,
@@ -130,6 +129,7 @@ def write_ims(
         resume=resume,
         wait=wait,
     ) as writer:
+        source = by_whole_chunks(read, list(writer.regions()), (shape[2], shape[3]), chunk) if chunk else read
         for t, c in np.ndindex(shape[:2]):
             writer.write_volume(t, c, functools.partial(source, t, c))
     return writer.statements

@@ -1,14 +1,44 @@
-"""Reading of arrays that are stored in chunks of their own."""
+"""Reading of images that are stored in chunks of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 KEPT_BYTES = 128 << 20
 """Memory for chunks of which more will be needed."""
+
+ReadVoxels = Callable[[int, int, int, int, int, int], np.ndarray]
+"""``read(t, c, z0, z1, y0, y1)`` gives voxels (z1 - z0, y1 - y0, X)."""
+
+Region = tuple[int, int, int, int]
+
+
+def by_whole_chunks(
+    read: ReadVoxels, regions: Sequence[Region], size: tuple[int, int], chunk: tuple[int, int]
+) -> ReadVoxels:
+    """A function that reads the same, but whole chunks of the source where regions cut through them.
+
+    Parameters
+    ----------
+    read : callable
+    regions : sequence of (z0, z1, y0, y1)
+        What will be asked for, for every time point and channel, each once.
+    size, chunk : (z, y)
+        Of the image and of its chunks.
+    """
+    whole = all(
+        first % side == 0 and (last % side == 0 or last == end)
+        for region in regions
+        for first, last, end, side in zip(region[::2], region[1::2], size, chunk, strict=True)
+    )
+    if whole:
+        return read
+    # As deep as what is asked for: a source may unpack the chunks of one call side by side.
+    depth = max(z1 - z0 for z0, z1, _, _ in regions)
+    return ChunkRows(read, size, (-(-depth // chunk[0]) * chunk[0], chunk[1]))
 
 
 @dataclass
@@ -26,19 +56,11 @@ class ChunkRows:
     Parameters
     ----------
     read : callable
-        ``read(t, c, z0, z1, y0, y1)`` gives voxels (z1 - z0, y1 - y0, X).
-    size : (z, y)
-        Of the image.
-    chunk : (z, y)
-        Of its chunks.
+    size, chunk : (z, y)
+        Of the image, and of the pieces to be read: whole chunks.
     """
 
-    def __init__(
-        self,
-        read: Callable[[int, int, int, int, int, int], np.ndarray],
-        size: tuple[int, int],
-        chunk: tuple[int, int],
-    ) -> None:
+    def __init__(self, read: ReadVoxels, size: tuple[int, int], chunk: tuple[int, int]) -> None:
         self._read = read
         self._size = size
         self._chunk = chunk

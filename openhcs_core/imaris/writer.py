@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from openhcs_core._version import __version__
-from openhcs_core.errors import OpenHCSError
 from openhcs_core.imaris import kernels
 from openhcs_core.imaris.compression import Codec, check_preset, codec_for
 from openhcs_core.imaris.datasetinfo import CREATOR, ImageInfo
@@ -400,4 +399,4 @@ class ImsWriter:
 
 def _is_interruption(error: BaseException) -> bool:
     """Whether another attempt may succeed: the error is no verdict on the image or on what is wanted of it."""
-    return not isinstance(error, OpenHCSError) or isinstance(error, (ImsWriteError, ImsCancelled))
+    return not isinstance(error, ImsError) or isinstance(error, (ImsWriteError, ImsCancelled))

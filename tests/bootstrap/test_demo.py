@@ -1,5 +1,6 @@
 """The demo, run as people run it once everything is installed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,9 +15,10 @@ ROOT = Path(__file__).parent.parent.parent
 NAME = "coli_nucl_ori_crop"
 
 
+@contextlib.contextmanager
 def demo(*arguments, **environment):
-    """Start the demo in a process of its own."""
-    return subprocess.Popen(
+    """The demo in a process of its own."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "bootstrap._demo", *arguments],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200", **environment},
@@ -25,6 +27,11 @@ def demo(*arguments, **environment):
         stderr=subprocess.STDOUT,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def check_results(output, folder):
@@ -37,15 +44,16 @@ def check_results(output, folder):
     assert sorted(p.name for p in folder.iterdir()) == [f"{NAME}.ims", f"{NAME}.png"]
 
 
-def test_demo_and_a_server_which_stays(tmp_path):
-    process = demo("--keep", "--out", str(tmp_path))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_demo_and_a_server_which_stays(tmp_path, number):
     login = tmp_path / "login.json"
-    deadline = time.monotonic() + 90
-    while not login.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    known = json.loads(login.read_text()) if login.exists() else {"password": "never"}
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=30)[0]
+    with demo("--keep", "--out", str(tmp_path)) as process:
+        deadline = time.monotonic() + 90
+        while not login.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        known = json.loads(login.read_text()) if login.exists() else {"port": 0, "password": "never"}
+        process.send_signal(number)
+        output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
     assert f"omero login -s 127.0.0.1 -p {known['port']}" in output
     assert known["password"] not in output
@@ -54,8 +62,8 @@ def test_demo_and_a_server_which_stays(tmp_path):
 
 def test_demo_on_another_server(omero_server, tmp_path):
     server = f"{omero_server.host}:{omero_server.port}"
-    process = demo("--server", server, "--out", str(tmp_path), OMERO_PASSWORD=omero_server.password)
-    output = process.communicate(timeout=90)[0]
+    with demo("--server", server, "--out", str(tmp_path), OMERO_PASSWORD=omero_server.password) as process:
+        output = process.communicate(timeout=120)[0]
     assert process.returncode == 0, output
     assert "Upload the sample image" in output
     check_results(output, tmp_path)
@@ -68,8 +76,8 @@ def test_demo_on_another_server(omero_server, tmp_path):
 )
 def test_demo_which_cannot_log_in(omero_server, tmp_path, port, message):
     server = f"{omero_server.host}:{port or omero_server.port}"
-    process = demo("--server", server, "--out", str(tmp_path), OMERO_PASSWORD="wrong")
-    output = process.communicate(timeout=60)[0]
+    with demo("--server", server, "--out", str(tmp_path), OMERO_PASSWORD="wrong") as process:
+        output = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert message in output
     assert "Traceback" not in output.split("The demo failed")[-1]

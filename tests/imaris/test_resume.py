@@ -21,7 +21,7 @@ IMAGE = camera((3, 2, 12, 150, 140))
 
 
 def export(path, image=IMAGE, *, until=None, error=KeyboardInterrupt, resume="image 1", **options):
-    """Write an image; raise an error before volume number `until` is read. Returns writer and volumes that were read."""
+    """Write an image; raise an error before volume number `until` is read. Returns writer and volumes read."""
     seen = []
 
     def read(t, c, z0, z1, y0, y1):
