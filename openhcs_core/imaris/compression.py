@@ -6,6 +6,7 @@ one installed is taken: ISA-L (package ``isal``), then zlib-ng, then Python's ow
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -130,11 +131,38 @@ def shuffled(chunk: np.ndarray) -> np.ndarray:
 
 def _fast() -> tuple[str, int, Deflate]:
     try:
-        from isal import isal_zlib
+        from isal import igzip_lib
     except ImportError:
         name, deflate = _run_length()
         return name, 1, deflate
-    return "ISA-L, level 1", 1, lambda data: isal_zlib.compress(data, 1)
+
+    def compress(data: bytes | memoryview | np.ndarray, window: int) -> bytes:
+        return igzip_lib.compress(data, 1, flag=igzip_lib.COMP_ZLIB, hist_bits=window)
+
+    return "ISA-L, level 1", 1, _Windows(compress)
+
+
+class _Windows:
+    """Deflate with the better of two windows, as found out now and then.
+
+    In noise far repeats are chance: to look for them takes a fifth of the time and makes the result
+    larger. In smooth images they are worth a fifth of the size.
+    """
+
+    SHORT, LONG = 9, 15
+    TRIED_EVERY = 32
+
+    def __init__(self, compress: Callable[[bytes | memoryview | np.ndarray, int], bytes]) -> None:
+        self._compress = compress
+        self._count = itertools.count()
+        self._window = self.SHORT
+
+    def __call__(self, data: bytes | memoryview | np.ndarray) -> bytes:
+        if next(self._count) % self.TRIED_EVERY:
+            return self._compress(data, self._window)
+        short, long = self._compress(data, self.SHORT), self._compress(data, self.LONG)
+        self._window = self.SHORT if len(short) <= len(long) else self.LONG
+        return min(short, long, key=len)
 
 
 def _small() -> tuple[str, int, Deflate]:

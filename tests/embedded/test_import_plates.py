@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from omero.sys import ParametersI
 
 from embedded_omero.imports import ImportFailed
 from tests.embedded import images
@@ -71,6 +72,23 @@ def test_plate_of_single_files(omero_server, omero_user, omero_conn):
     for path in paths[1:]:
         stored = omero_server.core.repositories.managed / path
         assert stored.read_bytes() == (DATA / "fly" / stored.name).read_bytes()
+
+
+def test_images_of_a_plate_share_what_is_said_of_their_channels(omero_server, omero_user, omero_conn, tmp_path):
+    """As on a server; other images of one file each have their own."""
+
+    def numbers(result):
+        query = (
+            "select count(c.id), count(distinct c.logicalChannel.id) from Channel c where c.pixels.image.id in (:ids)"
+        )
+        found = omero_conn.getQueryService().projection(query, ParametersI().addIds(result.image_ids))
+        return [value.val for value in found[0]]
+
+    pattern = r"01_(?P<well>POS\d+)_(?P<channel>[DFR])\.TIF"
+    plate = omero_server.import_plate(DATA / "fly", pattern=pattern, user=omero_user.name)
+    assert numbers(plate) == [6, 3]
+    (three,) = omero_server.import_files(images.three(tmp_path)[0], user=omero_user.name)
+    assert numbers(three) == [3, 3]
 
 
 def test_plate_from_a_mapping_with_folders_and_stacks(omero_server, omero_user, omero_conn, tmp_path):
