@@ -28,6 +28,7 @@ class OmeroCli:
             "OMERO_USERDIR": str(folder / "user"),
             "OMERO_TMPDIR": str(folder / "tmp"),
             "PYTHONWARNINGS": "ignore",
+            "TERM": os.environ.get("TERM", "dumb"),  # omero asks `tput` for the width of the terminal
         }
         for name in ("user", "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)

@@ -175,7 +175,7 @@ def test_conditions(table, condition, variables, limits, rows):
         "__import__('os').system('true')", "id.__class__", "v.real > 0", "id[0] == 1", "(lambda: 1)() == 1",
         "[x for x in (1,)] == 1", "where(b, id, __builtins__) > 0", "s == f'{id}'", "(x := 3) == id", "sqrt(*b) > 1",
         "sqrt(x=v) > 1", "(1)(2) > id", "exec('1') > id", "open('/etc/passwd') == s", "self == id", "id ==", "",
-        "id > 1; id > 2",
+        "id > 1; id > 2", "9**9**9 > id", "(9**64)**64 > id", "1 << 10**9 > id",
         "(" * 500 + "id" + ")" * 500,
     ],
 )  # fmt: skip
