@@ -41,6 +41,11 @@ class ScriptRun:
     stdout: str
     stderr: str
 
+    @property
+    def message(self) -> str:
+        """The output ``Message``, which OMERO.web shows."""
+        return self.outputs.get("Message", "")
+
 
 class Script:
     """A script on a server. Call it to run it: ``Script(conn, id)(IDs=[1, 2])``.
@@ -81,8 +86,15 @@ class Script:
         TimeoutError
             If it did not end in time; it is terminated.
         """
+        return self.finish(self.start(inputs, **more))
+
+    def start(self, inputs: Mapping[str, Any] | None = None, /, **more: Any) -> Any:
+        """Start it; answers its process, for `finish`. Arguments and errors as of a call."""
         values = {name: self._convert(name, value) for name, value in {**(inputs or {}), **more}.items()}
-        process = self._service.runScript(self.id, values, None)
+        return self._service.runScript(self.id, values, None)
+
+    def finish(self, process: Any) -> ScriptRun:
+        """Wait for the end of a process and collect what it has left."""
         try:
             code = self._wait(process)
             results = process.getResults(0)

@@ -11,9 +11,12 @@ import numpy as np
 
 from openhcs_core.imaris.histogram import Histogram, histogram_for
 from openhcs_core.imaris.layout import Level, Shape3
+from openhcs_core.imaris.pixeltypes import PixelConversion
 from openhcs_core.imaris.pyramid import reduce_box
 
 StoreChunk = Callable[[int, Shape3, np.ndarray, bool], None]
+
+_scratch = threading.local()
 
 
 class Volume:
@@ -26,8 +29,8 @@ class Volume:
     Parameters
     ----------
     levels : sequence of Level
-    dtype : dtype
-        uint8, uint16, uint32 or float32.
+    convert : PixelConversion
+        From the voxels given to those stored.
     store : callable
         ``store(level, start, chunk, uniform)`` keeps a finished chunk (whole, zero padded) whose first
         voxel is `start` (z, y, x); `uniform` says that all its voxels are equal.
@@ -40,15 +43,15 @@ class Volume:
     def __init__(
         self,
         levels: Sequence[Level],
-        dtype: np.dtype,
+        convert: PixelConversion,
         store: StoreChunk,
         done: Callable[[Volume], None],
         projected_level: int | None = None,
     ) -> None:
-        self.histograms: list[Histogram] = [histogram_for(dtype) for _ in levels]
+        self.histograms: list[Histogram] = [histogram_for(convert.target) for _ in levels]
         self.projection: np.ndarray | None = None
         self._levels = levels
-        self._dtype = np.dtype(dtype)
+        self._convert = convert
         self._store = store
         self._done = done
         self._projected_level = projected_level
@@ -57,16 +60,25 @@ class Volume:
         self._left = sum(prod(level.grid) for level in levels)
         if projected_level is not None:
             shape = levels[projected_level].shape[1:]
-            self.projection = np.full(shape, -np.inf if self._dtype.kind == "f" else 0, self._dtype)
+            self.projection = np.full(shape, -np.inf if convert.target.kind == "f" else 0, convert.target)
 
-    def new_chunk(self, number: int, start: Shape3) -> tuple[np.ndarray, Shape3]:
-        """An empty chunk of a level and its true size; what lies beyond the image is zero."""
-        level = self._levels[number]
-        size = level_size(level, start)
-        return (np.empty if size == level.chunks else np.zeros)(level.chunks, self._dtype), size
+    def take(self, start: Shape3, voxels: np.ndarray) -> None:
+        """Take the voxels of one full-resolution chunk, and make and store all that follows from them."""
+        depth, height, width = voxels.shape
+        chunk = self._own_chunk()
+        if voxels.shape != chunk.shape:
+            chunk[:] = 0
+        self._convert(voxels, out=chunk[:depth, :height, :width])
+        self._add(0, start, chunk)
 
-    def add(self, number: int, start: Shape3, chunk: np.ndarray) -> None:
-        """Take a complete chunk of a level, and make and store all that follows from it."""
+    def _own_chunk(self) -> np.ndarray:
+        """A chunk of the full resolution that this thread uses again and again: it stays in the cache of its CPU."""
+        kept = getattr(_scratch, "chunk", None)
+        if kept is None or kept.shape != self._levels[0].chunks or kept.dtype != self._convert.target:
+            kept = _scratch.chunk = np.empty(self._levels[0].chunks, self._convert.target)
+        return kept
+
+    def _add(self, number: int, start: Shape3, chunk: np.ndarray) -> None:
         size = level_size(self._levels[number], start)
         uniform = is_uniform(chunk)
         if uniform:
@@ -79,7 +91,7 @@ class Volume:
         self._store(number, start, chunk, uniform)
         del chunk
         while completed:
-            self.add(number + 1, *completed.pop())
+            self._add(number + 1, *completed.pop())
         with self._lock:
             self._left -= 1
             finished = self._left == 0
@@ -98,7 +110,7 @@ class Volume:
         ]
         if any(low >= high for low, high in zip(begin, end, strict=True)):
             return []
-        reduced = None if uniform else reduce_box(chunk, level.factors)
+        reduced = chunk[:1, :1, :1] if uniform else reduce_box(chunk, level.factors)
         spans = (
             range(low // side * side, high, side) for low, high, side in zip(begin, end, level.chunks, strict=True)
         )
@@ -110,9 +122,10 @@ class Volume:
             with self._lock:
                 entry = self._open[number].get(key)
                 if entry is None:
-                    new, new_size = self.new_chunk(number, key)
-                    entry = self._open[number][key] = [new, prod(new_size)]
-            entry[0][_box(low, high, key)] = chunk[0, 0, 0] if reduced is None else reduced[_box(low, high, begin)]
+                    voxels = level_size(level, key)
+                    make = np.empty if voxels == level.chunks else np.zeros
+                    entry = self._open[number][key] = [make(level.chunks, reduced.dtype), prod(voxels)]
+            entry[0][_box(low, high, key)] = reduced if uniform else reduced[_box(low, high, begin)]
             with self._lock:
                 entry[1] -= prod(b - a for a, b in zip(low, high, strict=True))
                 if entry[1] == 0:

@@ -237,7 +237,7 @@ class ImsWriter:
                 store = self._store_into(t, c, slab)
                 projected = self._projected_level if t == 0 else None
                 finish = functools.partial(self._finish, t, c)
-                volume = Volume(self.levels, self._convert.target, store, finish, projected)
+                volume = Volume(self.levels, self._convert, store, finish, projected)
             self._submit(volume, slab, region)
             del slab  # or it would be held while the next one is read
 
@@ -372,16 +372,13 @@ class ImsWriter:
 
     def _submit(self, volume: Volume, slab: np.ndarray, region: tuple[int, int, int, int]) -> None:
         z0, _, y0, y1 = region
-        level = self.levels[0]
-
-        def take(start: Shape3) -> None:
-            chunk, (depth, height, width) = volume.new_chunk(0, start)
-            y, x = start[1] - y0, start[2]
-            self._convert(slab[:depth, y : y + height, x : x + width], out=chunk[:depth, :height, :width])
-            volume.add(0, start, chunk)
-
-        rows, columns = range(y0, y1, level.chunks[1]), range(0, self._zyx[2], level.chunks[2])
-        self._workers.submit(slab.nbytes, [functools.partial(take, (z0, y, x)) for y in rows for x in columns])
+        _, height, width = self.levels[0].chunks
+        tasks = [
+            functools.partial(volume.take, (z0, y, x), slab[:, y - y0 : y - y0 + height, x : x + width])
+            for y in range(y0, y1, height)
+            for x in range(0, self._zyx[2], width)
+        ]
+        self._workers.submit(slab.nbytes, tasks)
 
     def _advance(self, size: int) -> None:
         self._bytes_done += size

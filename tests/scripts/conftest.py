@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
-from omero.rtypes import rbool, rint, rlist, rlong, rstring, unwrap
+
+from embedded_omero.script_runner import Script
 
 SCRIPT = "/openhcs/export_scripts/IMS_Export.py"
-
-
-@dataclass
-class Finished:
-    """What a script has left behind."""
-
-    code: int
-    outputs: dict[str, Any]
-    stdout: str
-    stderr: str
-
-    @property
-    def message(self):
-        return self.outputs["Message"]
 
 
 @pytest.fixture(autouse=True)
@@ -74,52 +57,16 @@ def script(omero_server):
 @pytest.fixture
 def start(script):
     """Function which starts the script for somebody; answers its process."""
-
-    def begin(conn, **inputs):
-        return conn.getScriptService().runScript(script, {name: wrap(value) for name, value in inputs.items()}, None)
-
-    return begin
+    return lambda conn, **inputs: Script(conn, script).start(inputs)
 
 
 @pytest.fixture
-def finish():
+def finish(script):
     """Function which waits for the end of a script and collects what it has left."""
-
-    def wait(conn, process, seconds=60):
-        deadline = time.monotonic() + seconds
-        while process.poll() is None:
-            assert time.monotonic() < deadline, "the script does not end"
-            time.sleep(0.02)
-        results = process.getResults(0)
-        texts = {name: text_of(conn, results.pop(name, None)) for name in ("stdout", "stderr")}
-        outputs = {name: unwrap(value) for name, value in results.items()}
-        finished = Finished(process.poll().val, outputs, **texts)
-        process.close(False)
-        return finished
-
-    return wait
+    return lambda conn, process: Script(conn, script).finish(process)
 
 
 @pytest.fixture
-def export(start, finish, omero_conn):
+def export(script, omero_conn):
     """Function which runs the script to its end."""
-
-    def run(conn=omero_conn, **inputs):
-        return finish(conn, start(conn, **inputs))
-
-    return run
-
-
-def wrap(value):
-    """As OMERO.web would send it."""
-    if isinstance(value, list):
-        return rlist([rlong(entry) if isinstance(entry, int) else rstring(entry) for entry in value])
-    if isinstance(value, bool):
-        return rbool(value)
-    return value if hasattr(value, "ice_id") else rint(value) if isinstance(value, int) else rstring(value)
-
-
-def text_of(conn, file):
-    if file is None:
-        return ""
-    return b"".join(conn.getObject("OriginalFile", file.val.id.val).getFileInChunks()).decode()
+    return lambda conn=omero_conn, **inputs: Script(conn, script)(inputs)
