@@ -108,8 +108,8 @@ def _harmless(node: ast.AST) -> bool:
         return isinstance(node.func, ast.Name) and not node.keywords
     if isinstance(node, ast.BinOp) and isinstance(node.op, _GROWING):
         # Python computes constants before numexpr sees them: 9**9**9 would take for ever.
-        small = isinstance(node.right, ast.Constant) and isinstance(node.right.value, (int, float))
-        return small and abs(node.right.value) <= 64 and not isinstance(node.left, ast.BinOp)
+        power = node.right.value if isinstance(node.right, ast.Constant) else None
+        return isinstance(power, (int, float)) and abs(power) <= 64 and not isinstance(node.left, ast.BinOp)
     return isinstance(node, _ALLOWED)
 
 
