@@ -116,8 +116,8 @@ class Call:
     def flags(self, record: Record) -> permissions.Flags:
         return permissions.flags(self, record)
 
-    def permissions_of(self, record: Record):
-        """Permissions object of a record as this caller sees it."""
+    def rights_on(self, record: Record) -> tuple[str, permissions.Flags, tuple[str, ...]]:
+        """What a permissions object of a record says to this caller: rights string, flags, further restrictions."""
         if record.entity.name == "ExperimenterGroup":
             text = record.permissions
         elif record.entity.name == "Session":
@@ -131,7 +131,11 @@ class Call:
         else:
             text = self.group.permissions
         extended = () if permissions.downloadable(self, record) else (omero.constants.permissions.BINARYACCESS,)
-        return permissions.permissions_object(text or "rw----", self.flags(record), extended)
+        return text or "rw----", self.flags(record), extended
+
+    def permissions_of(self, record: Record) -> omero.model.PermissionsI:
+        """Permissions object of a record as this caller sees it."""
+        return permissions.permissions_object(*self.rights_on(record))
 
     # -- changes
 

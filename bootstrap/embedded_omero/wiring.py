@@ -64,6 +64,7 @@ class Graph:
         self.loaded = loaded or Loaded()
         self._made: dict[Record, omero.model.IObject] = {}
         self._stubs: dict[Record, omero.model.IObject] = {}
+        self._permissions: dict[tuple, omero.model.PermissionsI] = {}
 
     def wire(self, record: Record | None) -> omero.model.IObject | None:
         """The loaded object of a record."""
@@ -124,9 +125,15 @@ class Graph:
         state[f"_{f.name}Seq"] = [self.wire(e) for e in elements] if elements is not None else []
         state[f"_{f.name}Loaded"] = elements is not None
 
+    def _permissions_of(self, record: Record) -> omero.model.PermissionsI:
+        rights = self.call.rights_on(record)
+        if rights not in self._permissions:  # most records of an answer have the same: they are sent once
+            self._permissions[rights] = permissions.permissions_object(*rights)
+        return self._permissions[rights]
+
     def _details(self, record: Record) -> omero.model.DetailsI:
         details = omero.model.DetailsI()
-        details._permissions = self.call.permissions_of(record)
+        details._permissions = self._permissions_of(record)
         if record.group is not None:
             details._group = self.wire(record.group)
         details._owner = self._reference(record, "details.owner", record.owner)

@@ -26,9 +26,12 @@ class Caller:
     def visible(self, record: Record) -> bool:
         return record not in self.hidden
 
-    def permissions_of(self, record: Record):
+    def rights_on(self, record: Record):
         holder = record if record.entity.name == "ExperimenterGroup" else record.group
-        return permissions_object(holder.permissions if holder is not None else "rwra--", ALL)
+        return holder.permissions if holder is not None else "rwra--", ALL, ()
+
+    def permissions_of(self, record: Record):
+        return permissions_object(*self.rights_on(record))
 
 
 class World:
