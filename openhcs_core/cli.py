@@ -12,6 +12,7 @@ from typing import Any
 
 from openhcs_core import __version__
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.local.command import add_command
 
 DEFAULT_PORT = 4064
 
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     register.set_defaults(action=_register)
     for command in (listing, register):
         _add_login(command)
+    add_command(commands)
     return parser
 
 

@@ -21,6 +21,7 @@ OMERO = ("omero", "Ice", "IcePy", "Glacier2", "omero_model_")
 ROOMS = {
     "execution": {"omero", "pipeline", "streaming"},
     "imaris": set(),
+    "local": {"imaris"},
     "omero": {"imaris", "storage"},
     "pipeline": {"storage"},
     "storage": set(),

@@ -42,7 +42,7 @@ def prepare() -> None:
             return
         _begun = True
         try:
-            _ready = _compiled()
+            _ready = compiled()
         except Exception as error:  # numba absent, too old or too new: NumPy will do
             _log.debug("no compiled loops: %s", error)
 
@@ -113,7 +113,8 @@ def mean_of_floats(block: np.ndarray, fz: int, fy: int, mean: np.ndarray) -> boo
     return finite
 
 
-def _compiled() -> Kernels:
+def compiled() -> Kernels:
+    """Compile the loops, for all types; raises whatever numba raises."""
     from numba import njit
 
     def fast(loop: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,11 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from openhcs_core.imaris.errors import ImsWriteError
 from openhcs_core.imaris.journal import Patch, Step, read_journal, remove_journal, sync_folder, write_journal
@@ -20,6 +23,24 @@ _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up",
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _POLL_S = 0.1
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass
+class Place:
+    """Where content lies in a file.
+
+    Attributes
+    ----------
+    content : bytes or ndarray
+    address : int
+        Of the content in memory.
+    offset : int or None
+        In the file; None if it is written already.
+    """
+
+    content: bytes | np.ndarray
+    address: int
+    offset: int | None = None
 
 
 class PartFile:
@@ -73,6 +94,7 @@ class PartFile:
         self._kept = 0
         self._patches: list[Patch] = []
         self._error: OSError | None = None
+        self._expected: Place | None = None
         if target.is_dir():
             raise ImsWriteError(f"{target} is a folder. Give the name of a file.")
         if target.exists() and not target.stat().st_mode & _WRITABLE:
@@ -114,7 +136,7 @@ class PartFile:
         assert self._identity is not None
         self.check()
         with self._reported():
-            os.ftruncate(self._descriptor, self._size)
+            self._cut(self._size)
             os.fsync(self._descriptor)
             write_journal(self.journal, Step(self._identity, self._size, self._patches, state))
             self._kept = self._size
@@ -155,7 +177,7 @@ class PartFile:
             self.discard()
             return
         with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, self._kept)
+            self._cut(self._kept)
         self.close()
 
     def restart(self) -> None:
@@ -163,7 +185,7 @@ class PartFile:
         assert self._descriptor is not None
         with self._reported():
             remove_journal(self.journal)
-            os.ftruncate(self._descriptor, 0)
+            self._cut(0)
         self.state, self._size, self._kept, self._patches = None, 0, 0, []
 
     def close(self) -> None:
@@ -171,6 +193,16 @@ class PartFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def expect(self, content: bytes | np.ndarray) -> Place:
+        """Say what HDF5 will be told to write next: it only finds a place for it, `fill` writes it there."""
+        self._expected = Place(content, _address(content))
+        return self._expected
+
+    def fill(self, place: Place) -> None:
+        """Write what `expect` announced. Any number of threads may do this at once, without HDF5's lock."""
+        if place.offset is not None:
+            self._put(_bytes(place.content), place.offset)
 
     # What follows is called by HDF5.
 
@@ -183,7 +215,7 @@ class PartFile:
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         assert self._descriptor is not None
-        view = memoryview(buffer).cast("B")
+        view = _bytes(buffer)
         begin, count = self._position, os.preadv(self._descriptor, [view], self._position)
         for offset, content in self._patches:
             low, high = max(begin, offset), min(begin + count, offset + len(content))
@@ -193,10 +225,12 @@ class PartFile:
         return count
 
     def write(self, content: bytes | memoryview) -> int:
-        view = memoryview(content).cast("B")
+        view = _bytes(content)
         begin, held = self._position, max(0, min(len(view), self._kept - self._position))
         if held:
             self._patches.append((begin, bytes(view[:held])))
+        elif self._expected is not None and _address(view) == self._expected.address:
+            self._expected.offset, self._expected, held = begin, None, len(view)
         self._put(view[held:], begin + held)
         self._position += len(view)
         self._size = max(self._size, self._position)
@@ -207,7 +241,7 @@ class PartFile:
         self._size = self._position if size is None else size
         try:
             if self._error is None and self._size > self._kept:
-                os.ftruncate(self._descriptor, self._size)
+                self._cut(self._size)
         except OSError as error:
             self._error = error
         return self._size
@@ -224,6 +258,12 @@ class PartFile:
         except OSError as error:
             self._error = error
 
+    def _cut(self, size: int) -> None:
+        """Set the size of the file. Not needlessly: what was emptied once, ext4 writes to disk when it is closed."""
+        assert self._descriptor is not None
+        if os.fstat(self._descriptor).st_size != size:
+            os.ftruncate(self._descriptor, size)
+
     def _apply(self, patches: list[Patch]) -> None:
         for offset, content in patches:
             self._put(memoryview(content), offset)
@@ -235,7 +275,7 @@ class PartFile:
         assert self._descriptor is not None
         step = read_journal(self.journal) if self._identity else None
         if step and step.identity == self._identity and step.size <= os.fstat(self._descriptor).st_size:
-            os.ftruncate(self._descriptor, step.size)
+            self._cut(step.size)
             self._apply(step.patches)
             self.state, self._size, self._kept = step.state, step.size, step.size
         else:
@@ -293,3 +333,12 @@ class PartFile:
             raise ImsWriteError(
                 f"Could not write {self.target}: {error.strerror or error}. Choose another folder."
             ) from error
+
+
+def _bytes(content: Any) -> memoryview:
+    return memoryview(content).cast("B")
+
+
+def _address(content: bytes | memoryview | np.ndarray) -> int:
+    """Where something lies in memory; it must not be empty."""
+    return np.frombuffer(content, np.uint8).__array_interface__["data"][0]

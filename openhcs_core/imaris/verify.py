@@ -73,8 +73,9 @@ def read_text(item: h5py.Group | h5py.File, name: str) -> str:
 
 def read_texts(item: h5py.Group | h5py.File) -> dict[str, str]:
     """All attributes of a group that holds nothing but texts; raises as `read_text`."""
-    attributes = (h5a.open(item.id, index=index) for index in range(h5a.get_num_attrs(item.id)))
-    return {(name := stored.name.decode()): _text(stored, f"{item.name}@{name}") for stored in attributes}
+    names: list[bytes] = []
+    h5a.iterate(item.id, names.append)
+    return {name.decode(): _text(h5a.open(item.id, name), f"{item.name}@{name.decode()}") for name in names}
 
 
 def _text(stored: Any, title: str) -> str:

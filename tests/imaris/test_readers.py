@@ -4,9 +4,11 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import openhcs_core.imaris.layout
-from openhcs_core.imaris import ImsChannel, ImsMetadata, write_ims
+from openhcs_core.imaris import ImsChannel, ImsMetadata, ImsWriter, write_ims
 from tests.imaris.images import box_mean, camera, noise
 from tests.readers import read_with_bioformats, read_with_ims_reader
 
@@ -51,11 +53,42 @@ def test_ims_reader_sees_every_voxel_of_every_level(shape, dtype, tmp_path, smal
         level = coarser
 
 
+TYPES = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64", ">u2", ">f4"]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.tuples(*[st.integers(1, top) for top in (3, 3, 24, 60, 60)]),
+    st.sampled_from(TYPES),
+    st.sampled_from(["fast", "small", "uncompressed"]),
+    st.sampled_from([1, 5000, 1 << 20]),
+)
+def test_random_images_as_ims_reader_sees_them(tmp_path, small_blocks, shape, dtype, preset, slab_bytes):
+    """Every pixel type: the full resolution is the source, every other level the mean of the one before."""
+    kind = np.dtype(dtype)
+    image = noise(shape, kind.newbyteorder("=").name).astype(kind)
+    path = tmp_path / "a.ims"
+    with ImsWriter(path, shape, kind, preset=preset, slab_bytes=slab_bytes, durable=False) as writer:
+        for t, c in np.ndindex(shape[:2]):
+            writer.write_volume(t, c, lambda z0, z1, y0, y1, volume=image[t, c]: volume[z0:z1, y0:y1])
+    level = read_with_ims_reader(path)
+    assert level.dtype in ("u1", "u2", "u4", "f4")
+    np.testing.assert_array_equal(level, image.astype(level.dtype))
+    for number in range(1, len(writer.levels)):
+        coarser = read_with_ims_reader(path, number)
+        assert coarser.shape[2:] == writer.levels[number].shape
+        for t, c in np.ndindex(shape[:2]):
+            expected = box_mean(level[t, c], coarser.shape[2:])
+            tolerance = 1e-5 * float(np.abs(image.astype(np.float64)).max()) if level.dtype.kind == "f" else 0
+            np.testing.assert_allclose(coarser[t, c].astype(np.float64), expected, rtol=0, atol=tolerance)
+        level = coarser
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "preset"),
     [
         ((2, 3, 9, 41, 67), "uint16", "fast"),
-        ((1, 12, 2, 9, 8), "uint8", "small"),
+        ((1, 120, 2, 9, 8), "uint8", "small"),
         ((1, 1, 7, 130, 95), "float32", "fast"),
         ((1, 2, 1, 33, 35), "uint32", "uncompressed"),
     ],

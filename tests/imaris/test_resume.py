@@ -1,5 +1,6 @@
 """Exports that are ended by force go on where they were; two of one file do not clash."""
 
+import os
 import random
 import resource
 import signal
@@ -185,19 +186,32 @@ def test_an_export_ended_at_its_very_end(tmp_path, monkeypatch):
     assert check_ims(tmp_path / "a.ims", source=IMAGE) == []
 
 
-KILLED = """
-import sys
+EXPORT = """
+import os, sys
 import numpy as np
 import tests.imaris.test_resume as test
 image = test.camera((6, 2, 12, 150, 140))
-def read(t, c, z0, z1, y0, y1):
-    print("read", flush=True)
-    return image[t, c, z0:z1, y0:y1]
-with test.ImsWriter(sys.argv[1], image.shape, image.dtype, resume="image 1", slab_bytes=1) as writer:
-    print(writer.resumed, flush=True)
-    for t, c in np.ndindex(6, 2):
-        writer.write_volume(t, c, lambda *region, t=t, c=c: read(t, c, *region))
+def export(path, **options):
+    def read(t, c, z0, z1, y0, y1):
+        print("read", flush=True)
+        return image[t, c, z0:z1, y0:y1]
+    with test.ImsWriter(path, image.shape, image.dtype, resume="image 1", **options) as writer:
+        print("resumed", writer.resumed, flush=True)
+        for t, c in np.ndindex(6, 2):
+            writer.write_volume(t, c, lambda *region, t=t, c=c: read(t, c, *region))
 """
+FORKED = (
+    EXPORT
+    + """
+for line in sys.stdin:  # a path: a process of its own exports to it
+    process = os.fork()
+    if not process:
+        export(line.strip(), slab_bytes=1)
+        os._exit(0)
+    print("process", process, flush=True)
+    print("ended", os.waitpid(process, 0)[1], flush=True)
+"""
+)
 
 
 def test_killed_twenty_times(tmp_path):
@@ -206,24 +220,32 @@ def test_killed_twenty_times(tmp_path):
     path = tmp_path / "a.ims"
     moments = random.Random(0)
     killed, resumed = 0, []
-    while killed < 20:
-        path.unlink(missing_ok=True)
-        command = [sys.executable, "-c", KILLED, str(path)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            resumed.append(int(process.stdout.readline()))
-            for _ in range(moments.randint(0, 12)):
-                process.stdout.readline()
+    command = [sys.executable, "-c", FORKED]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+
+        def said(word):
+            return int(next(line for line in server.stdout if line.startswith(word)).split()[1])
+
+        while killed < 20:
+            path.unlink(missing_ok=True)
+            print(path, file=server.stdin, flush=True)
+            process = said("process")
+            resumed.append(said("resumed"))
+            for _ in range(moments.randint(0, 2 * (12 - resumed[-1]))):
+                server.stdout.readline()
             time.sleep(moments.random() * 0.01)
-            process.kill()
-        killed += process.returncode == -signal.SIGKILL
-        assert path.exists() or process.returncode == -signal.SIGKILL
-        if path.exists():
-            assert check_ims(path, source=image) == []
+            os.kill(process, signal.SIGKILL)
+            status = said("ended")
+            killed += status == signal.SIGKILL
+            assert path.exists() or status == signal.SIGKILL
+            if path.exists():
+                assert check_ims(path, source=image) == []
+        server.stdin.close()
     assert max(resumed) > 0
     if not path.exists():
         export(path, image)
     assert names(tmp_path) in (["a.ims"], ["a.ims", "a.ims.part.journal"])
-    export(tmp_path / "b.ims", image, resume="image 1")
+    export(tmp_path / "b.ims", image)
     expected = everything(tmp_path / "b.ims")
     assert {key for key, value in everything(path).items() if value != expected[key]} <= {("DataSetInfo/Image", "Name")}
 
@@ -277,8 +299,7 @@ def test_waiting_can_be_cancelled(tmp_path):
 
 def test_many_processes_at_once(tmp_path):
     """All of them succeed, one makes the file."""
-    code = KILLED.replace("slab_bytes=1)", "wait=True)")
-    command = [sys.executable, "-c", code, str(tmp_path / "a.ims")]
+    command = [sys.executable, "-c", EXPORT + "export(sys.argv[1], wait=True)", str(tmp_path / "a.ims")]
     running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     said = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0] * 4
