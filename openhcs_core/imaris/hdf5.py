@@ -81,8 +81,7 @@ class ImsFile:
     def write_chunk(self, data: h5d.DatasetID, start: tuple[int, int, int], encoded: bytes | np.ndarray) -> None:
         """Store an encoded chunk whose first voxel is `start` (z, y, x)."""
         with phil:
-            place = self._part.expect(encoded)
-            data.write_direct_chunk(start, encoded)
+            place = self._part.place(encoded, lambda: data.write_direct_chunk(start, encoded))
         self._part.fill(place)
         self._part.check()
 

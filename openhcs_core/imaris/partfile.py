@@ -194,13 +194,24 @@ class PartFile:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def expect(self, content: bytes | np.ndarray) -> Place:
-        """Say what HDF5 will be told to write next: it only finds a place for it, `fill` writes it there."""
-        self._expected = Place(content, _address(content))
-        return self._expected
+    def place(self, content: bytes | np.ndarray, write: Callable[[], object]) -> Place:
+        """Have HDF5 find a place for content; `fill` writes it there.
+
+        Parameters
+        ----------
+        content : bytes or ndarray
+        write : callable
+            Has HDF5 write the content; to be called under its lock.
+        """
+        place = self._expected = Place(content, _address(content))
+        try:
+            write()
+        finally:
+            self._expected = None
+        return place
 
     def fill(self, place: Place) -> None:
-        """Write what `expect` announced. Any number of threads may do this at once, without HDF5's lock."""
+        """Write what was placed. Any number of threads may do this at once, without HDF5's lock."""
         if place.offset is not None:
             self._put(_bytes(place.content), place.offset)
 
@@ -230,7 +241,7 @@ class PartFile:
         if held:
             self._patches.append((begin, bytes(view[:held])))
         elif self._expected is not None and _address(view) == self._expected.address:
-            self._expected.offset, self._expected, held = begin, None, len(view)
+            self._expected.offset, held = begin, len(view)
         self._put(view[held:], begin + held)
         self._position += len(view)
         self._size = max(self._size, self._position)

@@ -76,6 +76,27 @@ def test_changes_to_what_is_kept_wait_for_the_next_step(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["a.ims"]
 
 
+def test_what_is_placed_is_written_later(tmp_path):
+    part = PartFile(tmp_path / "a.ims", "me")
+    content = b"0123456789"
+    write_at(part, 0, b"head")
+    place = part.place(content, lambda: part.write(content))
+    write_at(part, 14, b"tail")
+    assert part.path.read_bytes() == b"head" + bytes(10) + b"tail"
+    part.fill(place)
+    assert part.path.read_bytes() == b"head0123456789tail"
+    part.save({})
+    part.seek(4)  # what changes what is kept waits; what HDF5 writes from elsewhere is written at once
+    part.fill(part.place(b"ABC", lambda: part.write(b"AB") and part.write(b"C")))
+    copied = bytearray(b"more")
+    part.seek(18)
+    assert part.place(b"more", lambda: part.write(copied)).offset is None
+    assert part.path.read_bytes() == b"head0123456789tailmore"
+    assert content_of(part) == b"headABC3456789tailmore"
+    part.save({})
+    assert part.path.read_bytes() == b"headABC3456789tailmore"
+
+
 def test_a_file_that_ends_earlier_than_before(tmp_path):
     part = PartFile(tmp_path / "a.ims", "me")
     write_at(part, 0, b"0123456789")
