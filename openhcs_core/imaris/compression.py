@@ -7,6 +7,7 @@ one installed is taken: ISA-L (package ``isal``), then zlib-ng, then Python's ow
 from __future__ import annotations
 
 import itertools
+import threading
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ UNIFORM_KEPT = 256
 """Chunks of one single value that are kept in their stored form; a few kB each."""
 
 Deflate = Callable[[bytes | memoryview | np.ndarray], bytes]
+
+_scratch = threading.local()
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,13 @@ def shuffled(chunk: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, (bytes per voxel, voxels)
+        Good until this thread shuffles again.
     """
     size = chunk.itemsize
     flat = chunk.reshape(-1).view(f"<u{size}")
-    planes = np.empty((size, flat.size), np.uint8)
+    planes = getattr(_scratch, "planes", None)
+    if planes is None or planes.shape != (size, flat.size):
+        planes = _scratch.planes = np.empty((size, flat.size), np.uint8)
     np.copyto(planes[0], flat, casting="unsafe")
     for byte in range(1, size):
         np.right_shift(flat, 8 * byte, out=planes[byte], casting="unsafe")

@@ -1,4 +1,4 @@
-"""One image of OMERO into one Imaris file."""
+"""What is wanted of OMERO into one Imaris file."""
 
 from __future__ import annotations
 
@@ -10,116 +10,144 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from omero.gateway import BlitzGateway, ImageWrapper
-from omero.rtypes import unwrap
-from omero.sys import ParametersI
 
 from openhcs_core._version import __version__
 from openhcs_core.imaris import ImsCancelled, ImsError, ImsWriteError, ImsWriter
-from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.metadata import Crop, ImageMetadata
-from openhcs_core.omero.pixels import ImagePixels
+from openhcs_core.omero.pixels import PixelSource
+from openhcs_core.omero.subject import Subject
+from openhcs_core.progress import ProgressMeter
 from openhcs_core.settings import Settings
 
 NAME_BYTES = 100
+LABEL_LENGTH = 60
 
 
-def write_image(
-    conn: BlitzGateway,
-    image: ImageWrapper,
+def write_subject(
+    subject: Subject,
     crop: Crop,
     metadata: ImageMetadata,
     path: Path,
     *,
+    identity: list[Any],
+    resume: str,
     settings: Settings,
     preset: str,
-    progress: Callable[[int, int], object],
+    meter: ProgressMeter,
     cancelled: Callable[[], bool],
 ) -> tuple[str, list[str]]:
-    """Write the wanted part of an image.
+    """Write the wanted part of an image or mosaic.
+
+    An interrupted export goes on where it was. While another one writes the same file, this one waits and
+    then shares what the other has made.
 
     Parameters
     ----------
-    conn : BlitzGateway
-    image : ImageWrapper
+    subject : Subject
     crop : Crop
     metadata : ImageMetadata
         Of that part.
     path : Path
         Of the file; it exists only if all went well.
+    identity : list
+        Of the voxels, from `subject`, before the export.
+    resume : str
+        Of everything that the content of the file depends on, see `fingerprint`.
     settings : Settings
     preset : str
         See `openhcs_core.imaris.compression`.
-    progress, cancelled : callable
+    meter : ProgressMeter
+    cancelled : callable
         See `ImsWriter`.
 
     Returns
     -------
     source : str
-        For people: where the voxels came from.
+        For people: where the voxels came from; empty if none were read.
     statements : list of str
-        What was converted, and what had to be assumed.
+        What was converted, what had to be assumed, what was found.
 
     Raises
     ------
     OpenHCSError
-        If OMERO cannot deliver, the image cannot become an Imaris file, or the disk refuses it.
+        If OMERO cannot deliver, the image cannot become an Imaris file, or the disk refuses it. What is
+        complete is kept only where another attempt may succeed.
     """
-    pixels = ImagePixels(conn, image, settings)
+    pixels = subject.pixels(settings)
     try:
         shape = (len(crop.t), len(crop.channels), len(crop.z), pixels.shape[3], pixels.shape[4])
-        _check_space(path.parent, math.prod(shape) * pixels.dtype.itemsize, preset)
+        _check_space(path, math.prod(shape) * pixels.dtype.itemsize, preset)
 
-        def write(value_range: tuple[float, float] | None) -> list[str]:
-            with ImsWriter(
+        def write(value_range: tuple[float, float] | None) -> ImsWriter:
+            writer = ImsWriter(
                 path,
                 shape,
                 pixels.dtype,
                 metadata.ims,
                 preset=preset,
                 value_range=value_range,
-                progress=progress,
+                progress=meter.report,
                 cancelled=cancelled,
                 threads=settings.threads,
-            ) as writer:
-                for t, c in itertools.product(range(shape[0]), range(shape[1])):
-                    writer.write_volume(t, c, functools.partial(_read, pixels, crop, t, c))
-            return writer.statements
+                resume=resume,
+                wait=True,
+            )
+            meter.begin("export", writer.resumed * math.prod(shape[2:]) * pixels.dtype.itemsize)
+            with writer:
+                try:
+                    for t, c in itertools.product(range(shape[0]), range(shape[1])):
+                        writer.write_volume(t, c, functools.partial(_read, pixels, crop, t, c))
+                    if subject.identity() != identity:
+                        raise OmeroError("it was changed in OMERO while it was exported. Export it again.")
+                except OmeroError as error:
+                    if not isinstance(error, Stopped):
+                        writer.abort()  # what was read of a source like that is not to be gone on with
+                    raise
+            return writer
 
         # Only of small signed integers the range decides how they are stored, and there the writer checks it.
         small = pixels.dtype.kind == "i" and pixels.dtype.itemsize <= 2
         try:
-            statements = write(metadata.value_range if small else None)
+            writer = write(metadata.value_range if small else None)
         except ImsError as error:
             if not small or metadata.value_range is None or isinstance(error, (ImsWriteError, ImsCancelled)):
                 raise
-            statements = write(None)
-        return pixels.source, statements
+            writer = write(None)
     finally:
         pixels.close()
+    statements = list(writer.statements)
+    if writer.shared:
+        return "", [*statements, "another export made the same file at the same time; it was not made again"]
+    volumes = shape[0] * shape[1]
+    if writer.resumed:
+        statements.append(f"went on after {writer.resumed} of {volumes} volumes of an interrupted export")
+    return pixels.source if writer.resumed < volumes else "", statements
 
 
-def _read(pixels: ImagePixels, crop: Crop, t: int, c: int, z0: int, z1: int, y0: int, y1: int) -> np.ndarray:
+def _read(pixels: PixelSource, crop: Crop, t: int, c: int, z0: int, z1: int, y0: int, y1: int) -> np.ndarray:
     return pixels.read(crop.t[t], crop.channels[c], crop.z[z0], crop.z[z1 - 1] + 1, y0, y1)
 
 
-def fingerprint(conn: BlitzGateway, image: ImageWrapper, crop: Crop, metadata: ImageMetadata, preset: str) -> str:
+def fingerprint(identity: list[Any], crop: Crop, metadata: ImageMetadata, preset: str) -> str:
     """Sixteen hexadecimal digits for everything that the content of a file depends on.
 
-    The pixels count by their identity in OMERO, their checksum there and the event of their last change.
+    Parameters
+    ----------
+    identity : list
+        Of the voxels, see `Subject`.
+    crop : Crop
+    metadata : ImageMetadata
+    preset : str
     """
-    pixels = conn.getQueryService().projection(
-        "select p.id, p.sha1, p.details.updateEvent.id from Pixels p where p.id = :id",
-        ParametersI().addLong("id", image.getPixelsId()),
-        conn.SERVICE_OPTS,
-    )
     content = [
         __version__,
-        unwrap(pixels),
+        identity,
         [list(crop.channels), [crop.z[0], len(crop.z)], [crop.t[0], len(crop.t)]],
         dataclasses.asdict(metadata.ims),
         metadata.value_range,
@@ -136,13 +164,39 @@ def file_stem(name: str, label: str) -> str:
     name : str
         Of the image.
     label : str
-        Of the wanted part; empty for the whole image.
+        Of the wanted part, cut if it is long; empty for the whole image.
     """
     name = re.sub(r"(\.ome)?\.tiff?$", "", name, flags=re.IGNORECASE)
-    name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", name).strip(" .")
+    name = "".join(sign if sign.isprintable() else "/" for sign in name)
+    name = re.sub(r'[/\\:*?"<>|]+', "_", name).strip(" .")
     # The limit is in bytes and leaves room for what is added to the name.
     name = name.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore").rstrip(" .")
+    label = label if len(label) <= LABEL_LENGTH else f"{label[: LABEL_LENGTH - 1]}…"
     return f"{name or 'image'} {label}".rstrip()
+
+
+def unique_name(name: str, used: Container[str]) -> str:
+    """A name that is not among those used, whatever the case of the letters: ``cells (2).ims``.
+
+    Parameters
+    ----------
+    name : str
+        Of a file.
+    used : container of str
+        Case-folded.
+    """
+    stem, dot, ending = name.rpartition(".")
+    for number in itertools.count(2):
+        if name.casefold() not in used:
+            break
+        name = f"{stem} ({number}){dot}{ending}"
+    return name
+
+
+def one_line(text: str) -> str:
+    """A text of any kind fit for a message: one line, not too long."""
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return text if len(text) <= NAME_BYTES else f"{text[: NAME_BYTES - 1]}…"
 
 
 def size_text(size: int) -> str:
@@ -155,15 +209,21 @@ def size_text(size: int) -> str:
     return f"{value:.3g} {unit}"
 
 
-def _check_space(folder: Path, size: int, preset: str) -> None:
-    """Refuse early what cannot fit: the lower levels add a seventh, compression rarely saves three quarters."""
+def _check_space(path: Path, size: int, preset: str) -> None:
+    """Refuse early what cannot fit: the lower levels add a seventh, compression rarely saves three quarters.
+
+    What an interrupted export has left there already counts as space.
+    """
     needed = size * 8 // 7 if preset == "uncompressed" else size // 4
+    folder, part = path.parent, path.with_name(f"{path.name}.part")
     try:
         free = shutil.disk_usage(folder).free
+        there = part.stat().st_blocks * 512 if part.exists() else 0
     except OSError as error:
         raise OmeroError(f"the folder {folder} cannot be used: {error.strerror}.") from error
-    if free < needed:
+    if free + there < needed:
         raise OmeroError(
-            f"there is too little space in {folder}: {size_text(free)} are free, at least {size_text(needed)} needed. "
+            f"there is too little space in {folder}: {size_text(free)} are free, at least "
+            f"{size_text(needed - there)} needed. "
             "Free some, choose fewer planes, or ask the administrator for another folder (openhcs.toml)."
         )

@@ -1,79 +1,79 @@
-"""One image of OMERO: its Imaris file made, or an earlier one used again; put on the server, attached."""
+"""One Imaris file made, or an earlier one used again; put on the server, attached."""
 
 from __future__ import annotations
 
-import functools
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omero.gateway import BlitzGateway, ImageWrapper
+from omero.gateway import BlitzGateway
 
 from openhcs_core.imaris import check_ims
 from openhcs_core.omero.errors import OmeroError
-from openhcs_core.omero.ims_file import file_stem, fingerprint, write_image
-from openhcs_core.omero.metadata import channel_names, image_metadata
+from openhcs_core.omero.ims_file import file_stem, fingerprint, write_subject
 from openhcs_core.omero.request import ExportRequest, crop_label
 from openhcs_core.omero.results import Origin, attach, find_attachment
+from openhcs_core.omero.scratch import workplace
+from openhcs_core.omero.subject import Subject
+from openhcs_core.progress import ProgressMeter
 from openhcs_core.settings import Settings
 
 _ASK_FOR = "Ask the administrator to set, in openhcs.toml, a folder that the user of OMERO.server may write to:"
 
 
 @dataclass
-class ImageExport:
-    """The export of one image.
+class SubjectExport:
+    """The export of one image or mosaic.
 
     Parameters
     ----------
     conn : BlitzGateway
-    image : ImageWrapper
+    subject : Subject
     request : ExportRequest
     settings : Settings
-    progress : callable
-        ``progress(what, bytes_done, bytes_total)``, often; what it raises ends the work.
+    meter : ProgressMeter
+        What its listeners raise ends the work.
     cancelled : callable
         Asked often; when it returns true, the work ends with ImsCancelled.
 
     Attributes
     ----------
     name : str
-        Of the file.
+        Of the file; may be changed before anything is made.
     source : str
-        Where the voxels came from; empty if nothing was made.
+        Where the voxels came from; empty if none were read.
     notes : list of str
         What the user should know of the result.
 
     Raises
     ------
     OmeroError
-        If the image does not have what is wanted.
+        If the subject does not have what is wanted.
     """
 
     conn: BlitzGateway
-    image: ImageWrapper
+    subject: Subject
     request: ExportRequest
     settings: Settings
-    progress: Callable[[str, int, int], object]
+    meter: ProgressMeter
     cancelled: Callable[[], bool]
     name: str = field(init=False)
     source: str = field(init=False, default="")
     notes: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        sizes = {"T": self.image.getSizeT(), "C": self.image.getSizeC(), "Z": self.image.getSizeZ()}
-        self._crop = self.request.crop(sizes, channel_names(self.conn, self.image))
-        self._metadata = image_metadata(self.conn, self.image, self._crop)
+        self._crop = self.request.crop(self.subject.sizes, self.subject.channel_names)
+        self._metadata = self.subject.metadata(self._crop)
+        self._identity = self.subject.identity()
         self.notes = list(self._metadata.statements)
-        label = crop_label(self._crop, sizes)
+        label = crop_label(self._crop, self.subject.sizes)
         self._origin = Origin(
             options=f"{label or 'whole image'}, {self.request.preset}",
-            fingerprint=fingerprint(self.conn, self.image, self._crop, self._metadata, self.request.preset),
+            fingerprint=fingerprint(self._identity, self._crop, self._metadata, self.request.preset),
         )
-        self._stem = file_stem(self.image.getName(), label)
+        self._stem = file_stem(self.subject.name, label)
         self.name = f"{self._stem}.ims"
 
     def publish(self) -> Path:
@@ -85,7 +85,7 @@ class ImageExport:
             If it cannot be made or the folder refuses it.
         """
         assert self.settings.export_dir is not None
-        folder = self.settings.export_dir / f"image_{self.image.getId()}"
+        folder = self.settings.export_dir / self.subject.key
         path = folder / f"{self._stem} {self._origin.fingerprint}.ims"
         if self.request.reuse and path.is_file() and not check_ims(path, full=False):
             self.notes.append("the file on the server is still valid and was not made again")
@@ -107,7 +107,9 @@ class ImageExport:
         return path
 
     def attach(self, path: Path | None) -> Any:
-        """Attach the file to the image, unless it is and valid; return the file annotation.
+        """Attach the file to what it belongs to, unless it is and valid; return the file annotation.
+
+        While another process attaches the same file, this one waits and then uses what that has attached.
 
         Parameters
         ----------
@@ -119,43 +121,42 @@ class ImageExport:
         OpenHCSError
             If it cannot be made, or OMERO refuses it.
         """
-        if not self.image.canAnnotate():
+        target = self.subject.target
+        if not target.canAnnotate():
             raise OmeroError("you may not attach files to it. Choose the delivery 'Server folder', or ask its owner.")
-        if self.request.reuse:
-            found = find_attachment(self.conn, self.image, self._origin.fingerprint)
-            if found is not None:
-                self.notes.append("the attached file is still valid and was not made again")
-                return found
-        with _scratch(self.settings.scratch) as scratch:
+        place = f"{self.subject.key} {self._origin.fingerprint}"
+        with workplace(self.settings.scratch, self.conn.getUserId(), place, self._wait) as (scratch, waited):
+            if self.request.reuse or waited:
+                found = find_attachment(self.conn, target, self._origin.fingerprint)
+                if found is not None:
+                    another = "another export has just attached the same file; it was not made again"
+                    self.notes.append(another if waited else "the attached file is still valid and was not made again")
+                    return found
             if path is None:
                 path = scratch / self.name
-                self._write(path)
-            uploaded = functools.partial(self.progress, "upload")
-            return attach(self.conn, self.image, path, self.name, self._origin, uploaded)
+                if path.is_file() and not check_ims(path, full=False):
+                    self.notes.append("an interrupted export had made the file already")
+                else:
+                    self._write(path)
+            self.meter.begin("upload")
+            return attach(self.conn, target, path, self.name, self._origin, self.meter.report)
+
+    def _wait(self) -> None:
+        """Tell that another export makes the same file."""
+        self.meter.begin("waiting for another export of the same,")
+        self.meter.report(0, 1)
 
     def _write(self, path: Path) -> None:
-        self.source, statements = write_image(
-            self.conn,
-            self.image,
+        self.source, statements = write_subject(
+            self.subject,
             self._crop,
             self._metadata,
             path,
+            identity=self._identity,
+            resume=self._origin.fingerprint,
             settings=self.settings,
             preset=self.request.preset,
-            progress=functools.partial(self.progress, "export"),
+            meter=self.meter,
             cancelled=self.cancelled,
         )
         self.notes += statements
-
-
-@contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """A folder of our own for files that are being made, removed at the end."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="openhcs-ims-", dir=parent)
-    except OSError as error:
-        raise OmeroError(
-            f"the scratch folder {parent} cannot be used: {error.strerror}. {_ASK_FOR} scratch."
-        ) from error
-    with folder as name:
-        yield Path(name)

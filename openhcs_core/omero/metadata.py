@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from omero.gateway import BlitzGateway, ImageWrapper
+import omero
+from omero.gateway import BlitzGateway, BlitzObjectWrapper, ImageWrapper
 from omero.model import LengthI, TimeI
 from omero.model.enums import UnitsLength, UnitsTime
 from omero.rtypes import rint
@@ -15,6 +18,11 @@ from omero.sys import ParametersI
 
 from openhcs_core.imaris import ImsChannel, ImsMetadata
 from openhcs_core.imaris.metadata import UNKNOWN_START
+
+logger = logging.getLogger(__name__)
+
+WEB_HOST = "omero.client.web.host"
+"""Setting of the server: where its OMERO.web is."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def image_metadata(conn: BlitzGateway, image: ImageWrapper, crop: Crop) -> Image
     statements: list[str] = []
     pixels = image.getPrimaryPixels()._obj
     z_um, y_um, x_um = (
-        _micrometres(size, label, statements)
+        micrometres(size, label, statements)
         for label, size in (
             ("z step", pixels.physicalSizeZ),
             ("pixel height", pixels.physicalSizeY),
@@ -76,10 +84,10 @@ def image_metadata(conn: BlitzGateway, image: ImageWrapper, crop: Crop) -> Image
     )
     planes = _first_planes(conn, pixels.id.val, crop)
     increment = _seconds(pixels.timeIncrement)
-    start = _acquisition_date(image)
+    start = _acquisition_date(image, statements)
     times = _times(planes, start, crop, statements)
-    if times is None and start is not None and increment is not None:
-        start += timedelta(seconds=increment * crop.t[0])
+    if times is None and start is not None and usable(increment) is not None:
+        start = _after(start, increment * crop.t[0]) or start
     channels = _channels(conn, pixels.id.val)
     bindings = _bindings(conn, pixels.id.val, image.getDetails().getOwner().getId()) or [None] * len(channels)
     ims = ImsMetadata(
@@ -91,15 +99,7 @@ def image_metadata(conn: BlitzGateway, image: ImageWrapper, crop: Crop) -> Image
         times=times,
         time_increment_s=increment,
         acquisition_date=start,
-        sections={
-            "OMERO": {
-                "Image": f"Image:{image.getId()}",
-                "Server": conn.c.getProperty("omero.host"),
-                "Group": image.getDetails().getGroup().getName(),
-                "Owner": image.getOwnerOmeName(),
-                "Pixel type": pixels.pixelsType.value.val,
-            }
-        },
+        sections={"OMERO": traced_to(conn, image) | {"Pixel type": pixels.pixelsType.value.val}},
     )
     return ImageMetadata(ims, _value_range([channels[c] for c in crop.channels]), statements)
 
@@ -109,8 +109,48 @@ def channel_names(conn: BlitzGateway, image: ImageWrapper) -> list[str]:
     return [_name(channel) for channel in _channels(conn, image.getPixelsId())]
 
 
-def _micrometres(length: Any, label: str, statements: list[str]) -> float | None:
-    """A length of any unit in µm; None where it is unknown or its unit is no measure."""
+def traced_to(conn: BlitzGateway, target: BlitzObjectWrapper) -> dict[str, str]:
+    """Parameters of a file that lead back to what it was made from: id, server, page in OMERO.web, group, owner.
+
+    Parameters
+    ----------
+    conn : BlitzGateway
+    target : BlitzObjectWrapper
+        An image, well or plate.
+    """
+    kind, number = target.OMERO_CLASS, target.getId()
+    found = {
+        kind: f"{kind}:{number}",
+        "Server": conn.c.getProperty("omero.host"),
+        "Group": target.getDetails().getGroup().getName(),
+        "Owner": target.getOwnerOmeName(),
+    }
+    try:
+        host = conn.getConfigService().getConfigValue(WEB_HOST)
+    except omero.SecurityViolation:
+        logger.info("The server does not tell %s", WEB_HOST)
+        host = ""
+    if host:
+        found["URL"] = f"{host.strip().rstrip('/')}/webclient/?show={kind.lower()}-{number}"
+    return found
+
+
+def usable(value: float | None) -> float | None:
+    """A size or duration if it can be one: positive and finite."""
+    return value if value is not None and 0 < value < math.inf else None
+
+
+def micrometres(length: Any, label: str, statements: list[str]) -> float | None:
+    """A length of any unit in µm; None where it is unknown or its unit is no measure.
+
+    Parameters
+    ----------
+    length : omero.model.Length or None
+    label : str
+        What it is the length of, for the statement.
+    statements : list of str
+        Gets one if the unit is no measure, such as pixel or reference frame.
+    """
     if length is None:
         return None
     try:
@@ -136,12 +176,23 @@ def _first_planes(conn: BlitzGateway, pixels_id: int, crop: Crop) -> dict[int, A
     return {plane.theT.val: plane for plane in found}
 
 
-def _acquisition_date(image: ImageWrapper) -> datetime | None:
+def _acquisition_date(image: ImageWrapper, statements: list[str]) -> datetime | None:
     # The gateway would put the date of the import where there is none.
     date = image._obj.acquisitionDate
     if date is None or not date.val:
         return None
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=date.val)
+    found = _after(datetime(1970, 1, 1, tzinfo=timezone.utc), date.val / 1000)
+    if found is None:
+        statements.append("the acquisition date makes no sense: ignored")
+    return found
+
+
+def _after(start: datetime, seconds: float) -> datetime | None:
+    """A later or earlier time; None where no calendar reaches."""
+    try:
+        return start + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):  # too far; not a number
+        return None
 
 
 def _times(
@@ -158,7 +209,12 @@ def _times(
         if len(seconds) == 1:
             return None
         statements.append(f"no acquisition date: the time stamps start at {UNKNOWN_START:%Y-%m-%d}")
-    return tuple((start or UNKNOWN_START) + timedelta(seconds=value) for value in known)
+    times = [_after(start or UNKNOWN_START, value) for value in known]
+    sensible = tuple(time for time in times if time is not None)
+    if len(sensible) < len(times):
+        statements.append(f"times of {len(times) - len(sensible)} time points make no sense: not used")
+        return None
+    return sensible
 
 
 def _origin(plane: Any, crop: Crop, z_um: float | None, statements: list[str]) -> tuple[float, float, float]:
@@ -166,9 +222,14 @@ def _origin(plane: Any, crop: Crop, z_um: float | None, statements: list[str]) -
     position: list[float | None] = [None, None, None]
     if plane is not None:
         labelled = zip("zyx", (plane.positionZ, plane.positionY, plane.positionX), strict=True)
-        position = [_micrometres(length, f"stage position {axis}", statements) for axis, length in labelled]
+        for index, (axis, length) in enumerate(labelled):
+            part = micrometres(length, f"stage position {axis}", statements)
+            if part is not None and not math.isfinite(part):
+                statements.append(f"stage position {axis} of {part} µm makes no sense: ignored")
+                part = None
+            position[index] = part
     z, y, x = position
-    return (crop.z[0] * (z_um or 1.0) if z is None else z, y or 0.0, x or 0.0)
+    return (crop.z[0] * (usable(z_um) or 1.0) if z is None else z, y or 0.0, x or 0.0)
 
 
 def _channels(conn: BlitzGateway, pixels_id: int) -> list[Any]:
@@ -207,6 +268,8 @@ def _channel(channel: Any, binding: Any, number: int, statements: list[str]) -> 
     else:
         source = channel
         window = (channel.statsInfo.globalMin.val, channel.statsInfo.globalMax.val) if channel.statsInfo else None
+    if window is not None and not all(map(math.isfinite, window)):  # of images with voxels that are no number
+        window = None
     color = None
     if source.red is not None and source.green is not None and source.blue is not None:
         parts = (source.red.val, source.green.val, source.blue.val)
@@ -229,7 +292,7 @@ def _name(channel: Any) -> str:
 def _nanometres(length: Any) -> float | None:
     try:
         return None if length is None else float(LengthI(length, UnitsLength.NANOMETER).getValue())
-    except Exception:  # as for _micrometres
+    except Exception:  # as for micrometres
         return None
 
 

@@ -1,4 +1,4 @@
-"""Results of a script in OMERO: files attached to images, found again, replaced."""
+"""Results of a script in OMERO: attached files, found again, replaced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +17,21 @@ import Ice
 import omero
 from omero.cmd import ERR, Delete2
 from omero.constants.namespaces import NSCREATED
-from omero.gateway import BlitzGateway, ImageWrapper
-from omero.model import ChecksumAlgorithmI, FileAnnotationI, ImageAnnotationLinkI, ImageI, OriginalFileI
+from omero.gateway import BlitzGateway, BlitzObjectWrapper
+from omero.model import ChecksumAlgorithmI, FileAnnotationI, OriginalFileI
 from omero.model.enums import ChecksumAlgorithmSHA1160
 from omero.rtypes import rlong, rstring
 from omero.sys import ParametersI
 
 from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.ims_file import unique_name
 from openhcs_core.omero.session import in_group, session_is_over
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = f"{NSCREATED}/openhcs/export_scripts/IMS_Export"
 BLOCK_BYTES = 4 << 20
+BLOCKS_AT_ONCE = 2
 DELETE_S = 60.0
 
 
@@ -57,9 +61,9 @@ class Origin:
         return cls(*found.groups()) if found else None
 
 
-def find_attachment(conn: BlitzGateway, image: ImageWrapper, fingerprint: str) -> Any | None:
-    """The file annotation of an image whose file has this fingerprint and is there, with its file; None if none."""
-    for annotation in _attachments(conn, image):
+def find_attachment(conn: BlitzGateway, target: BlitzObjectWrapper, fingerprint: str) -> Any | None:
+    """The file annotation of an object whose file has this fingerprint and is there, with its file; None if none."""
+    for annotation in _attachments(conn, target):
         origin = Origin.from_description(annotation.description.val if annotation.description else "")
         if origin is not None and origin.fingerprint == fingerprint and _file_exists(conn, annotation):
             return annotation
@@ -68,22 +72,23 @@ def find_attachment(conn: BlitzGateway, image: ImageWrapper, fingerprint: str) -
 
 def attach(
     conn: BlitzGateway,
-    image: ImageWrapper,
+    target: BlitzObjectWrapper,
     path: Path,
     name: str,
     origin: Origin,
     progress: Callable[[int, int], object],
 ) -> Any:
-    """Upload a file, attach it to an image, and remove older files of the same user and options.
+    """Upload a file, attach it to an object, and remove older files of the same user and options.
 
     Parameters
     ----------
     conn : BlitzGateway
-    image : ImageWrapper
+    target : BlitzObjectWrapper
+        Image, well, plate or anything else that takes annotations.
     path : Path
         Of the file.
     name : str
-        Of the file in OMERO.
+        Wanted for the file in OMERO; it gets a number if another attached file has it.
     origin : Origin
     progress : callable
         ``progress(bytes_done, bytes_total)`` before every block. What it raises ends the upload.
@@ -98,24 +103,29 @@ def attach(
     OmeroError
         If OMERO refuses the file, or what it has received is not what was sent. Nothing is left then.
     """
-    context = in_group(conn, image.getDetails().getGroup().getId())
-    older = [annotation for annotation in _attachments(conn, image) if _replaceable(conn, annotation, origin)]
-    file = _save(conn, _original_file(path, name), context)
+    kind = target.OMERO_CLASS
+    context = in_group(conn, target.getDetails().getGroup().getId())
+    others = [found for found in _attachments(conn, target) if not _replaceable(conn, found, origin)]
+    name = unique_name(name, {found.file.name.val.casefold() for found in others})
+    file = _save(conn, _original_file(path, name), kind, context)
     try:
         _upload(conn, file, path, context, progress)
         annotation = FileAnnotationI()
         annotation.ns = rstring(NAMESPACE)
         annotation.description = rstring(origin.description())
         annotation.file = OriginalFileI(file.id.val, False)
-        link = ImageAnnotationLinkI()
-        link.parent = ImageI(image.getId(), False)
+        link = getattr(omero.model, f"{kind}AnnotationLinkI")()
+        link.parent = getattr(omero.model, f"{kind}I")(target.getId(), False)
         link.child = annotation
-        number = _save(conn, link, context).child.id.val
+        number = _save(conn, link, kind, context).child.id.val
     except BaseException:
         _delete(conn, "OriginalFile", [file.id.val], context)
         raise
+    # Asked for only now, and by their order: of two uploads at once, from two machines, the later one stays.
+    found = [older for older in _attachments(conn, target) if _replaceable(conn, older, origin)]
+    older = [annotation.id.val for annotation in found if annotation.id.val < number]
     if older:
-        _delete(conn, "FileAnnotation", [annotation.id.val for annotation in older], context)
+        _delete(conn, "FileAnnotation", older, context)
     return conn.getQueryService().findByQuery(
         "select a from FileAnnotation a join fetch a.file where a.id = :id",
         ParametersI().addLong("id", number),
@@ -123,12 +133,12 @@ def attach(
     )
 
 
-def _attachments(conn: BlitzGateway, image: ImageWrapper) -> list[Any]:
-    parameters = ParametersI().addLong("id", image.getId()).addString("ns", NAMESPACE)
+def _attachments(conn: BlitzGateway, target: BlitzObjectWrapper) -> list[Any]:
+    parameters = ParametersI().addLong("id", target.getId()).addString("ns", NAMESPACE)
     return list(
         conn.getQueryService().findAllByQuery(
-            "select a from FileAnnotation a join fetch a.file where a.ns = :ns "
-            "and a.id in (select l.child.id from ImageAnnotationLink l where l.parent.id = :id) order by a.id desc",
+            "select a from FileAnnotation a join fetch a.file where a.ns = :ns and a.id in "
+            f"(select l.child.id from {target.OMERO_CLASS}AnnotationLink l where l.parent.id = :id) order by a.id desc",
             parameters,
             conn.SERVICE_OPTS,
         )
@@ -169,26 +179,32 @@ def _original_file(path: Path, name: str) -> OriginalFileI:
     return file
 
 
-def _save(conn: BlitzGateway, value: Any, context: dict[str, str]) -> Any:
+def _save(conn: BlitzGateway, value: Any, kind: str, context: dict[str, str]) -> Any:
     try:
         return conn.getUpdateService().saveAndReturnObject(value, context)
     except (omero.SecurityViolation, omero.ValidationException) as error:
-        raise OmeroError(f"OMERO does not let you attach a file to the image: {error.message}.") from error
+        raise OmeroError(f"OMERO does not let you attach a file to the {kind.lower()}: {error.message}.") from error
 
 
 def _upload(
     conn: BlitzGateway, file: Any, path: Path, context: dict[str, str], progress: Callable[[int, int], object]
 ) -> None:
-    digest, done, total = hashlib.sha1(usedforsecurity=False), 0, path.stat().st_size
+    """Send a file; blocks are read and summed up while others are on their way."""
+    digest, offset, total = hashlib.sha1(usedforsecurity=False), 0, path.stat().st_size
     store = conn.c.sf.createRawFileStore(context)
     try:
         store.setFileId(file.id.val, context)
-        with path.open("rb") as source:
+        with ThreadPoolExecutor(BLOCKS_AT_ONCE, "upload") as senders, path.open("rb") as source:
+            sent: deque[tuple[int, Future[None]]] = deque()
             while block := source.read(BLOCK_BYTES):
-                progress(done, total)
-                store.write(block, done, len(block), context)
+                progress(sent[0][0] if sent else offset, total)
+                sent.append((offset, senders.submit(store.write, block, offset, len(block), context)))
                 digest.update(block)
-                done += len(block)
+                offset += len(block)
+                if len(sent) == BLOCKS_AT_ONCE:
+                    sent.popleft()[1].result()
+            for _, future in sent:
+                future.result()
         saved = store.save(context)
     except omero.ServerError as error:
         if session_is_over(error):
