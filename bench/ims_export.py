@@ -4,6 +4,7 @@ Run it with ``python bench/ims_export.py [--quick] [--json FILE]``. The writers 
 are medians. All write from memory into fresh files on the same disk, and none waits for the disk (fsync): what
 is compared is the work of the writers. The compiled loops of the package numba, where it is installed, are loaded
 before. Without ``--quick`` images of 2 GB and 8 GB are written as well, made on the way, to see whether memory grows.
+Where OMERO's Python is installed, an image is exported by the script in the processor of an embedded OMERO, too.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ LIMITS = {
     "uncompressed_vs_plain_write": (0.5, "at least"),
     "peak_extra_memory_mb": (200, "at most"),
     "memory_8gb_vs_2gb": (1.1, "at most"),
+    "processor_vs_pure_writer": (1.5, "at most"),
+    "api_vs_getplane_loop": (1.5, "at least"),
 }
-QUICK_S = 42
+QUICK_S = 22
 """After so many seconds no further round is begun with --quick."""
 
 
@@ -69,6 +72,13 @@ def main() -> None:
                 extra, peaks[size] = (statistics.median(values) for values in zip(*runs, strict=True))
                 figures |= {f"memory_{size}_mb": peaks[size], f"extra_memory_{size}_mb": extra}
             figures["memory_8gb_vs_2gb"] = peaks["8gb"] / peaks["2gb"]
+    if importlib.util.find_spec("omero"):
+        from _through_omero import figures as through_omero
+
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            figures |= through_omero(Path(folder), args.quick)
+    else:
+        print("OMERO's Python is not installed: nothing is exported through it")
     figures |= {"load_before": load, "cpus": os.cpu_count() or 1, "seconds": time.perf_counter() - begin}
     for name, value in figures.items():
         limit, word = LIMITS.get(name, (None, ""))

@@ -7,6 +7,8 @@ A file, because OMERO processors hand only a few environment variables on to a s
     scratch = "/scratch"          # folder for files that are being made
     export_dir = "/data/exports"  # folder for exports that stay on the server
     threads = 4                   # of one export
+    bioformats_jar = "/opt/bioformats_package.jar"  # or a folder of jars; for formats other than TIFF and OME-Zarr
+    java_home = "/usr/lib/jvm/default"              # Java for it, if not the one of JAVA_HOME
 
     [path_map]                    # where this machine sees folders of the OMERO.server
     "/OMERO/ManagedRepository" = "/mnt/omero/ManagedRepository"
@@ -47,6 +49,11 @@ class Settings:
         Folder for exports that stay on the server. Without it exports can only be attached in OMERO.
     threads : int, optional
         Threads that compress one export; as many as there are CPUs unless set.
+    bioformats_jar : Path, optional
+        Bio-Formats: ``bioformats_package.jar``, or a folder of jars. Without it other formats than TIFF and
+        OME-Zarr are read through the API of OMERO only.
+    java_home : Path, optional
+        Folder of the Java that runs Bio-Formats; found as ``JAVA_HOME`` says, or where the system has it, unless set.
     path_map : mapping of str to Path
         Where this machine sees folders of the OMERO.server, if elsewhere.
     source : Path, optional
@@ -56,6 +63,8 @@ class Settings:
     scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     export_dir: Path | None = None
     threads: int | None = None
+    bioformats_jar: Path | None = None
+    java_home: Path | None = None
     path_map: Mapping[str, Path] = field(default_factory=dict)
     source: Path | None = None
 
@@ -116,7 +125,8 @@ def read_settings(file: Path) -> Settings:
             similar = difflib.get_close_matches(key, known, 1)
             hint = f"Did you mean '{similar[0]}'?" if similar else f"Known settings: {', '.join(known)}."
             raise SettingsError(f"{file}: there is no setting '{key}'. {hint}")
-    values: dict[str, Any] = {key: _folder(file, key, table[key]) for key in ("scratch", "export_dir") if key in table}
+    paths = ("scratch", "export_dir", "bioformats_jar", "java_home")
+    values: dict[str, Any] = {key: _path(file, key, table[key]) for key in paths if key in table}
     if "threads" in table:
         threads = table["threads"]
         if type(threads) is not int or threads < 1:
@@ -127,12 +137,12 @@ def read_settings(file: Path) -> Settings:
         if not isinstance(entries, dict):
             raise SettingsError(f"{file}: 'path_map' must be a table of folders, not {entries!r}.")
         for start in entries:
-            _folder(file, "path_map", start)
-        values["path_map"] = {start: _folder(file, f"path_map.{start}", entries[start]) for start in entries}
+            _path(file, "path_map", start)
+        values["path_map"] = {start: _path(file, f"path_map.{start}", entries[start]) for start in entries}
     return Settings(**values, source=file)
 
 
-def _folder(file: Path, key: str, value: object) -> Path:
+def _path(file: Path, key: str, value: object) -> Path:
     if not isinstance(value, str) or not value.startswith("/"):
-        raise SettingsError(f"{file}: '{key}' must be the full path of a folder, beginning with '/', not {value!r}.")
+        raise SettingsError(f"{file}: '{key}' must be a full path, beginning with '/', not {value!r}.")
     return Path(value)

@@ -22,7 +22,7 @@ ROOMS = {
     "execution": {"omero", "pipeline", "streaming"},
     "imaris": set(),
     "local": {"imaris"},
-    "omero": {"imaris", "storage"},
+    "omero": {"imaris", "local", "storage"},
     "pipeline": {"storage"},
     "storage": set(),
     "streaming": set(),

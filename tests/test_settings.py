@@ -32,12 +32,15 @@ def test_defaults_without_a_file(monkeypatch, tmp_path):
 def test_all_settings(tmp_path):
     file = write(
         tmp_path / "openhcs.toml",
-        'scratch = "/scratch"\nexport_dir = "/data/exports"\nthreads = 3\n[path_map]\n"/OMERO" = "/mnt/omero"\n',
+        'scratch = "/scratch"\nexport_dir = "/data/exports"\nthreads = 3\nbioformats_jar = "/opt/bioformats.jar"\n'
+        'java_home = "/opt/java"\n[path_map]\n"/OMERO" = "/mnt/omero"\n',
     )
     assert read_settings(file) == Settings(
         scratch=Path("/scratch"),
         export_dir=Path("/data/exports"),
         threads=3,
+        bioformats_jar=Path("/opt/bioformats.jar"),
+        java_home=Path("/opt/java"),
         path_map={"/OMERO": Path("/mnt/omero")},
         source=file,
     )
@@ -63,16 +66,16 @@ def test_a_named_file_must_exist(tmp_path, monkeypatch):
     ("text", "message"),
     [
         ('scrach = "/tmp"', "no setting 'scrach'. Did you mean 'scratch'?"),
-        ("colour = 1", "no setting 'colour'. Known settings: scratch, export_dir, threads, path_map."),
+        ("colour = 1", "no setting 'colour'. Known settings: scratch, export_dir, threads, bioformats_jar"),
         ('source = "/tmp"', "no setting 'source'"),
-        ("scratch = 5", "'scratch' must be the full path of a folder, beginning with '/', not 5"),
-        ('export_dir = "exports"', "'export_dir' must be the full path"),
+        ("scratch = 5", "'scratch' must be a full path, beginning with '/', not 5"),
+        ('export_dir = "exports"', "'export_dir' must be a full path"),
         ("threads = 0", "'threads' must be a whole number from 1, not 0"),
         ("threads = true", "'threads' must be a whole number from 1, not True"),
         ('threads = "4"', "'threads' must be a whole number"),
         ('path_map = "/OMERO"', "'path_map' must be a table"),
-        ('[path_map]\n"OMERO" = "/mnt"', "'path_map' must be the full path"),
-        ('[path_map]\n"/OMERO" = 1', "'path_map./OMERO' must be the full path"),
+        ('[path_map]\n"OMERO" = "/mnt"', "'path_map' must be a full path"),
+        ('[path_map]\n"/OMERO" = 1', "'path_map./OMERO' must be a full path"),
         ("scratch = ", "is not a TOML file"),
         ("scratch = '\udcff'", "is not a TOML file"),
     ],

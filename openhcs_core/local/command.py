@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.imaris.compression import PRESETS
+from openhcs_core.progress import Lines, Progress, ProgressMeter
 
 
 def add_command(commands: Any) -> None:
@@ -27,7 +28,7 @@ def add_command(commands: Any) -> None:
         "ims-export",
         help="export local TIFF, OME-TIFF, OME-Zarr and NumPy files as Imaris files",
         description="Exports local images as Imaris files (.ims), without OMERO. An export that was interrupted goes "
-        "on when it is started again.",
+        "on when it is started again. With bioformats_jar in openhcs.toml, Bio-Formats reads all other formats.",
     )
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="TIFF, OME-TIFF, OME-Zarr or .npy")
     parser.add_argument(
@@ -112,36 +113,28 @@ def _export_one(options: argparse.Namespace, inputs: list[Path], target: Path) -
                 raise OpenHCSError(f"The image has {len(known)} channels, but {len(options.channels)} names are given.")
             named = [replace(channel, name=name) for channel, name in zip(known, options.channels, strict=True)]
             metadata = replace(metadata, channels=tuple(named))
-        with _progress(target) as report:
+        with _progress(target) as meter:
             notes = export_image(
-                image, target, metadata=metadata, preset=options.preset, progress=report, threads=options.threads
+                image, target, metadata=metadata, preset=options.preset, meter=meter, threads=options.threads
             )
         for note in notes:
             print(f"  note: {note}")
 
 
 @contextlib.contextmanager
-def _progress(target: Path) -> Iterator[Callable[[int, int], None]]:
-    """A progress function: in a terminal one line that changes, else a line every ten seconds."""
-    terminal = sys.stderr.isatty()
-    begin = shown = time.monotonic()
-    found = 0
+def _progress(target: Path) -> Iterator[ProgressMeter]:
+    """A progress meter that shows itself: in a terminal one line that changes, else a line now and then."""
+    terminal, begin, shown = sys.stderr.isatty(), time.monotonic(), 0.0
 
-    def report(done: int, total: int) -> None:
-        nonlocal shown, found
-        now = time.monotonic()
-        if now - begin < 0.01:
-            found = done  # what an interrupted export had left
-        if now - shown < (0.2 if terminal else 10):
-            return
-        shown = now
-        rate = (done - found) / (now - begin)
-        left = f", about {(total - done) / rate:.0f} s left" if rate else ""
-        line = f"{target.name}: {100 * done // total} %, {rate / 1e6:.0f} MB/s{left}"
-        print(f"\r{line:<79}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+    def change(event: Progress) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > 0.2:
+            shown = time.monotonic()
+            print(f"\r{f'{event.subject}: {event}':<79}", end="", file=sys.stderr, flush=True)
 
+    lines = Lines(lambda event: print(f"{event.subject}: {event}", file=sys.stderr, flush=True))
     try:
-        yield report
+        yield ProgressMeter([change if terminal else lines], target.name)
     finally:
         if terminal:
             print(f"\r{'':79}\r", end="", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from openhcs_core.imaris import ImsError, ImsMetadata, ImsWriter
 from openhcs_core.imaris.chunkrows import by_whole_chunks
 from openhcs_core.local.errors import LocalError
 from openhcs_core.local.image import LocalImage, reason
+from openhcs_core.progress import ProgressMeter
 
 
 def export_image(
@@ -22,7 +24,7 @@ def export_image(
     *,
     metadata: ImsMetadata | None = None,
     preset: str = "fast",
-    progress: Callable[[int, int], object] | None = None,
+    meter: ProgressMeter | None = None,
     cancelled: Callable[[], bool] | None = None,
     threads: int | None = None,
 ) -> list[str]:
@@ -38,7 +40,9 @@ def export_image(
         Target, ending in ``.ims``. An existing file is replaced once the new one is complete.
     metadata : ImsMetadata, optional
         Instead of those of the image.
-    preset, progress, cancelled, threads : optional
+    meter : ProgressMeter, optional
+        Told of the progress.
+    preset, cancelled, threads : optional
         See `ImsWriter`.
 
     Returns
@@ -63,12 +67,14 @@ def export_image(
         image.dtype,
         metadata,
         preset=preset,
-        progress=progress,
+        progress=None if meter is None else meter.report,
         cancelled=cancelled,
         threads=threads,
         resume=before,
         wait=True,
     )
+    if meter is not None:
+        meter.begin("export", writer.resumed * math.prod(image.shape[2:]) * image.dtype.itemsize)
     try:
         with writer:
             try:

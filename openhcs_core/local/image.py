@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -12,8 +13,12 @@ import numpy as np
 
 from openhcs_core.imaris import ImsMetadata
 from openhcs_core.local.errors import LocalError
+from openhcs_core.settings import Settings, load_settings
 
 AXES = "TCZYX"
+
+TIFF_SUFFIXES = {".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk"}
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 Shape5 = tuple[int, int, int, int, int]
 
@@ -79,8 +84,10 @@ class LocalImage:
         return digest.hexdigest()
 
 
-def open_image(path: str | os.PathLike[str], *, axes: str | None = None, series: int = 0) -> LocalImage:
-    """Open an image of a TIFF, OME-TIFF, OME-Zarr or NumPy (.npy) file.
+def open_image(
+    path: str | os.PathLike[str], *, axes: str | None = None, series: int = 0, settings: Settings | None = None
+) -> LocalImage:
+    """Open an image of a TIFF, OME-TIFF, OME-Zarr or NumPy (.npy) file, others by Bio-Formats where it is set up.
 
     Parameters
     ----------
@@ -89,6 +96,8 @@ def open_image(path: str | os.PathLike[str], *, axes: str | None = None, series:
         One letter of "TCZYX" per axis, in their order, where the file does not name them or is wrong.
     series : int
         Number of the image in a file with several, from 0.
+    settings : Settings, optional
+        Say where Java and Bio-Formats are; those of the site (`load_settings`) unless given.
 
     Returns
     -------
@@ -106,20 +115,35 @@ def open_image(path: str | os.PathLike[str], *, axes: str | None = None, series:
             raise LocalError(f"The axes {axes!r} must hold Y and X, and may hold T, C and Z, each once.")
     if not path.exists():
         raise LocalError(f"{path} does not exist.")
-    if path.is_dir():
-        from openhcs_core.local.ome_zarr import open_zarr as opener
-    elif path.suffix.lower() == ".npy":
-        from openhcs_core.local.npy import open_npy as opener
-    else:
-        from openhcs_core.local.tiff import open_tiff as opener
     try:
-        return replace(opener(path, axes, series), selection=f"{series} {axes}")
+        return replace(_opener(path, settings)(path, axes, series), selection=f"{series} {axes}")
     except LocalError:
         raise
     except ImportError as error:
         raise LocalError(f'{path} cannot be read: {error}. Install it: pip install "openhcs-omero[local]".') from error
     except Exception as error:  # a damaged file makes its reader fail in any way
         raise LocalError(f"{path} cannot be read: {reason(error)}.") from error
+
+
+def _opener(path: Path, settings: Settings | None) -> Callable[[Path, str | None, int], LocalImage]:
+    """What opens a file or folder; the packages that it needs are imported only here."""
+    if path.is_dir():
+        from openhcs_core.local.ome_zarr import open_zarr
+
+        return open_zarr
+    if path.suffix.lower() == ".npy":
+        from openhcs_core.local.npy import open_npy
+
+        return open_npy
+    with path.open("rb") as file:
+        begin = file.read(4)
+    if begin in _TIFF or path.suffix.lower() in TIFF_SUFFIXES:
+        from openhcs_core.local.tiff import open_tiff
+
+        return open_tiff
+    from openhcs_core.local.bioformats import open_bioformats
+
+    return functools.partial(open_bioformats, settings=settings or load_settings())
 
 
 def named_axes(found: str, size: Sequence[int], axes: str | None, path: Path) -> dict[str, int]:

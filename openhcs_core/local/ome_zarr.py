@@ -61,6 +61,7 @@ def _opened(
     metadata: ImsMetadata,
     statements: Sequence[str] = (),
 ) -> LocalImage:
+    _refuse_programs(path, array)
     places = named_axes(names, array.shape, axes, path)
     shape, read = array_reader(array, places)
     chunk_z, chunk_y = (int(array.chunks[places[axis]]) if axis in places else 1 for axis in "ZY")
@@ -69,6 +70,14 @@ def _opened(
         statements = [*statements, f"{len(metadata.channels)} channels are described, {shape[1]} are there: not used"]
         metadata = replace(metadata, channels=())
     return LocalImage(shape, np.dtype(array.dtype), read, metadata, [path], (chunk_z, chunk_y), statements)
+
+
+def _refuse_programs(path: Path, array: Any) -> None:
+    """Refuse what older versions of zarr would unpickle: that is to run what the file says."""
+    packers = getattr(array, "compressors", None) or [getattr(array, "compressor", None)]
+    packers = [*packers, *(getattr(array, "filters", None) or ())]
+    if array.dtype.hasobject or any("pickle" in str(getattr(packer, "codec_id", "")) for packer in packers):
+        raise LocalError(f"{path} holds Python objects, which are never loaded.")
 
 
 def _attributes(node: Any) -> Mapping[str, Any]:

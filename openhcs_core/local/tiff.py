@@ -137,9 +137,10 @@ class TiffVoxels:
         if self._series.dataoffset is not None:
             plane = plane * (self.samples // together) + sample - inside
             start = self._series.dataoffset + (plane * length + y0) * rows.shape[1] * together * rows.itemsize
-            stored = np.empty((*rows.shape, together), self.dtype)
+            stored = rows if together == 1 else np.empty((*rows.shape, together), self.dtype)
             self._fill(self._series.pages[0], stored, start)
-            rows[:] = stored[..., inside]
+            if together > 1:
+                rows[:] = stored[..., inside]
             return
         page = self._series.pages[plane]
         first = (sample - inside) * -(-length // self._height) * self._across

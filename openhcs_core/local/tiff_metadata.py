@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from openhcs_core.imaris import ImsChannel, ImsMetadata
 from openhcs_core.local.ome import ome_metadata
+from openhcs_core.local.samples import described_channels
 from openhcs_core.local.units import micrometres
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 _RESOLUTION_UNITS = {3: "cm", 4: "mm", 5: "um"}
 """Numbers of units in the tag ResolutionUnit. Inches are missing: dots per inch are about paper."""
-
-_RGB = (("Red", (1.0, 0.0, 0.0)), ("Green", (0.0, 1.0, 0.0)), ("Blue", (0.0, 0.0, 1.0)))
 
 
 def tiff_metadata(
@@ -51,17 +50,8 @@ def tiff_metadata(
     else:
         height, width = _pixel_size(page, _RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit", 1), ""))
         metadata = ImsMetadata(voxel_size_um=(None, height, width))
-    described = list(metadata.channels)
-    if samples > 1 and len(described) * samples == channels:
-        described = [_sample(channel, number, samples) for channel in described for number in range(samples)]
-    elif samples in (3, 4) and channels == samples:
-        described = [_sample(ImsChannel(), number, samples) for number in range(samples)]
-    if described and len(described) != channels:
-        statements.append(
-            f"{len(described)} channels are described, {channels} are there: the descriptions are not used"
-        )
-        described = []
-    return replace(metadata, name=metadata.name or path.name.split(".")[0], channels=tuple(described)), statements
+    described, unused = described_channels(metadata.channels, channels, samples)
+    return replace(metadata, name=metadata.name or path.name.split(".")[0], channels=described), statements + unused
 
 
 def _imagej(known: dict[str, Any], page: Any, channels: int) -> ImsMetadata:
@@ -89,11 +79,3 @@ def _pixel_size(page: Any, unit: str) -> tuple[float | None, float | None]:
         number, per = page.tags.valueof(name, (0, 1))
         sizes.append(micrometres(per / number, unit) if number else None)
     return sizes[0], sizes[1]
-
-
-def _sample(channel: ImsChannel, number: int, samples: int) -> ImsChannel:
-    """One of the channels of a colour picture."""
-    if samples not in (3, 4) or number == 3:
-        return replace(channel, name=f"{channel.name} {number + 1}".strip(), color=None)
-    name, color = _RGB[number]
-    return replace(channel, name=f"{channel.name} {name}".strip(), color=color)

@@ -1,4 +1,4 @@
-"""The job behind ``IMS_Export.py``: images of OMERO become Imaris files, attached or in a folder of the server."""
+"""The job behind ``IMS_Export.py``: Imaris files of what is selected, attached or in a folder of the server."""
 
 from __future__ import annotations
 
@@ -15,27 +15,36 @@ from types import FrameType
 from typing import Any
 
 import omero
-from omero.gateway import ImageWrapper
 from omero.rtypes import robject, rstring
 
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.imaris import ImsCancelled
 from openhcs_core.omero.errors import OmeroError, Stopped
-from openhcs_core.omero.ims_file import size_text
-from openhcs_core.omero.ims_image import ImageExport
+from openhcs_core.omero.ims_image import SubjectExport
+from openhcs_core.omero.names import one_line, size_text, unique_name
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.request import ExportRequest
-from openhcs_core.omero.selection import select_images
+from openhcs_core.omero.results import sweep_uploads
+from openhcs_core.omero.scratch import KEPT_DAYS, sweep, sweep_parts
+from openhcs_core.omero.selection import select_subjects
 from openhcs_core.omero.session import gateway, session_deadline, session_is_over
+from openhcs_core.omero.subject import Subject
+from openhcs_core.progress import Progress, ProgressMeter, duration_text
 from openhcs_core.settings import load_settings
+
+logger = logging.getLogger(__name__)
 
 SIGTERM_STATUS = 128 + signal.SIGTERM
 LISTED = 20
-"""Images that the message names one by one."""
+"""Exports that the message names one by one."""
+GOES_ON = f"Start the same export again: it goes on after what is complete, which is kept for {KEPT_DAYS} days."
 SESSION_OVER = (
-    "The OMERO session of this script ended before its work did; half-written files were removed. Ask the "
-    "administrator for a larger omero.scripts.timeout, or export fewer planes at a time."
+    f"The OMERO session of this script ended before its work did. {GOES_ON} For long exports ask the administrator "
+    "for a larger omero.scripts.timeout."
 )
+STOPPED = f"Stopped from outside. {GOES_ON}"
+RELIABLE_S = 5.0
+"""Seconds after which a rate tells how long the rest takes."""
 
 
 def run(client: omero.client) -> int:
@@ -59,9 +68,9 @@ def run(client: omero.client) -> int:
             status = job.run()
             message = job.message()
         except (Stopped, ImsCancelled):
-            message = "Stopped from outside; half-written files were removed."
+            message = STOPPED
             if job is not None and job.done:
-                message += f" Finished before: {len(job.done)} images."
+                message += f" Finished before: {len(job.done)}."
             status = SIGTERM_STATUS
         except Exception as error:
             traceback.print_exc()
@@ -93,9 +102,9 @@ class ImsExport:
     Attributes
     ----------
     done : list of str
-        One statement per exported image.
+        One statement per exported file.
     failed : list of str
-        One statement per selected object or image that failed.
+        One statement for each thing that failed.
     progress : JobProgress
 
     Raises
@@ -109,6 +118,8 @@ class ImsExport:
         self.failed: list[str] = []
         self.progress = JobProgress(client)
         self._notes: list[str] = []
+        self._names: set[str] = set()
+        self._warned = False
         self._client = client
         self._stop = stop
         self._settings = load_settings()
@@ -122,14 +133,20 @@ class ImsExport:
         self._deadline = session_deadline(self._conn)
 
     def run(self) -> int:
-        """Export all selected images; return 0, or 1 if anything failed."""
-        selection = select_images(self._conn, self._request.data_type, self._request.ids)
+        """Export all that is selected; return 0, or 1 if anything failed."""
+        selection = select_subjects(self._conn, self._request)
+        subjects = selection.subjects
         self.failed += [f"Not exported: {statement}" for statement in selection.missing]
         self._notes += selection.notes
-        for number, image in enumerate(selection.images, start=1):
-            label = f"Image:{image.getId()} ({image.getName()})"
+        self._sweep()
+        begin = time.monotonic()
+        for number, subject in enumerate(subjects, start=1):
+            label = one_line(subject.label)
+            place = f"{subject.target.OMERO_CLASS} {number} of {len(subjects)}, {label}"
+            self.progress.line(place)
+            meter = ProgressMeter([self._watch, self.progress], place, number, len(subjects))
             try:
-                self._export(image, label, f"Image {number} of {len(selection.images)}, {label}")
+                self._export(subject, label, meter)
             except (Stopped, ImsCancelled):
                 raise
             except Exception as error:
@@ -137,19 +154,23 @@ class ImsExport:
                     raise
                 traceback.print_exc()
                 self.failed.append(f"Not exported: {label}: {_said(error)}")
+            remaining = len(subjects) - number
+            if remaining:
+                self._warn(f"{remaining} more", (time.monotonic() - begin) / number * remaining)
         return 1 if self.failed else 0
 
     def message(self) -> str:
         """What happened, for the person who started the script."""
         lines = [*self.failed, *self.done[:LISTED]]
         if len(self.done) > LISTED:
-            lines.append(f"{len(self.done) - LISTED} more images were exported; the script's output lists them.")
+            lines.append(f"{len(self.done) - LISTED} more were exported; the script's output lists them.")
         lines += [f"Note: {note}." for note in self._notes]
         return "\n".join(lines)
 
-    def _export(self, image: ImageWrapper, label: str, place: str) -> None:
-        self.progress.line(place)
-        export = ImageExport(self._conn, image, self._request, self._settings, self._reporter(place), self._stop.is_set)
+    def _export(self, subject: Subject, label: str, meter: ProgressMeter) -> None:
+        export = SubjectExport(self._conn, subject, self._request, self._settings, meter, self._stop.is_set)
+        export.name = unique_name(export.name, self._names)
+        self._names.add(export.name.casefold())
         path = export.publish() if self._request.publish else None
         annotation = None
         if self._request.attach:
@@ -160,16 +181,18 @@ class ImsExport:
                     raise
                 traceback.print_exc()
                 self.failed.append(f"Not attached: {label}: {_said(error)}")
-        statement = f"{label} exported to {export.name}"
+        name = export.name if annotation is None else annotation.file.name.val
+        statement = f"{label} exported to {name}"
         if annotation is not None:
-            statement += f", attached to the image ({size_text(annotation.file.size.val)})"
+            kind = subject.target.OMERO_CLASS.lower()
+            statement += f", attached to the {kind} ({size_text(annotation.file.size.val)})"
         if path is not None:
             statement += f", on the server as {path} ({size_text(path.stat().st_size)})"
         statement += f". Pixels from {export.source}" if export.source else ""
         statement += f". Please note: {'; '.join(export.notes)}." if export.notes else "."
         print(statement, flush=True)
         if not self.done:
-            self._set_outputs(export.name, path, annotation)
+            self._set_outputs(name, path, annotation)
         self.done.append(statement)
 
     def _set_outputs(self, name: str, path: Path | None, annotation: Any | None) -> None:
@@ -179,34 +202,35 @@ class ImsExport:
         if annotation is not None:
             self._client.setOutput("File_Annotation", robject(annotation))
 
-    def _reporter(self, place: str) -> Any:
-        """A progress function for one image; it warns when the session will not last."""
-        begin = time.monotonic()
-        phase, warned = "", False
+    def _sweep(self) -> None:
+        """Remove what exports that nobody came back to have left; that is never worth a failure."""
+        try:
+            sweep(self._settings.scratch)
+            if self._request.publish and self._settings.export_dir is not None:
+                sweep_parts(self._settings.export_dir)
+            if self._request.attach:
+                sweep_uploads(self._conn)
+        except (OSError, omero.ServerError) as error:
+            if session_is_over(error):
+                raise
+            logger.warning("Old leftovers of exports could not be removed: %s", error)
 
-        def report(what: str, done: int, total: int) -> None:
-            nonlocal begin, phase, warned
-            if self._stop.is_set():
-                raise Stopped("SIGTERM")
-            now = time.monotonic()
-            if what != phase:
-                begin, phase = now, what
-            left = (now - begin) / done * (total - done) if done else 0.0
-            self.progress.update(f"{place}: {what} {100 * done // max(total, 1)} %, about {_duration(left)} left")
-            if not warned and self._deadline is not None and now + left > self._deadline:
-                warned = True
-                self.progress.line(
-                    f"Warning: {place}: about {_duration(left)} are needed, but the session of this script ends in "
-                    f"{_duration(self._deadline - now)} (omero.scripts.timeout). The {what} may not be finished."
-                )
+    def _watch(self, event: Progress) -> None:
+        """End the work when it has to; warn when the session will not last."""
+        if self._stop.is_set():
+            raise Stopped("SIGTERM")
+        if event.seconds_left is not None and event.observed_s >= RELIABLE_S:
+            self._warn(f"{event.subject}: {event.what}", event.seconds_left)
 
-        return report
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 0):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    def _warn(self, what: str, seconds_left: float) -> None:
+        """Warn once when the session ends too early."""
+        now = time.monotonic()
+        if not self._warned and self._deadline is not None and now + seconds_left > self._deadline:
+            self._warned = True
+            self.progress.line(
+                f"Warning: {what}: about {duration_text(seconds_left)} are needed, but the session of this script "
+                f"ends in {duration_text(self._deadline - now)} (omero.scripts.timeout). {GOES_ON}"
+            )
 
 
 def _said(error: Exception) -> str:

@@ -8,9 +8,8 @@ import hashlib
 import itertools
 import json
 import math
-import re
 import shutil
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,16 @@ import numpy as np
 
 from openhcs_core._version import __version__
 from openhcs_core.imaris import ImsCancelled, ImsError, ImsWriteError, ImsWriter
+from openhcs_core.imaris.chunkrows import ReadVoxels, by_whole_chunks
 from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.metadata import Crop, ImageMetadata
+from openhcs_core.omero.names import size_text
 from openhcs_core.omero.pixels import PixelSource
 from openhcs_core.omero.subject import Subject
 from openhcs_core.progress import ProgressMeter
 from openhcs_core.settings import Settings
 
-NAME_BYTES = 100
-LABEL_LENGTH = 60
+WAITING = "waiting for another export of the same file"
 
 
 def write_subject(
@@ -80,11 +80,19 @@ def write_subject(
         complete is kept only where another attempt may succeed.
     """
     pixels = subject.pixels(settings)
+    writer: ImsWriter | None = None
     try:
         shape = (len(crop.t), len(crop.channels), len(crop.z), pixels.shape[3], pixels.shape[4])
         _check_space(path, math.prod(shape) * pixels.dtype.itemsize, preset)
 
+        def ends() -> bool:
+            if writer is None:
+                meter.tell(WAITING)
+            return cancelled()
+
         def write(value_range: tuple[float, float] | None) -> ImsWriter:
+            nonlocal writer
+            writer = None
             writer = ImsWriter(
                 path,
                 shape,
@@ -93,22 +101,14 @@ def write_subject(
                 preset=preset,
                 value_range=value_range,
                 progress=meter.report,
-                cancelled=cancelled,
+                cancelled=ends,
                 threads=settings.threads,
                 resume=resume,
                 wait=True,
             )
             meter.begin("export", writer.resumed * math.prod(shape[2:]) * pixels.dtype.itemsize)
             with writer:
-                try:
-                    for t, c in itertools.product(range(shape[0]), range(shape[1])):
-                        writer.write_volume(t, c, functools.partial(_read, pixels, crop, t, c))
-                    if subject.identity() != identity:
-                        raise OmeroError("it was changed in OMERO while it was exported. Export it again.")
-                except OmeroError as error:
-                    if not isinstance(error, Stopped):
-                        writer.abort()  # what was read of a source like that is not to be gone on with
-                    raise
+                _fill(writer, subject, pixels, crop, identity)
             return writer
 
         # Only of small signed integers the range decides how they are stored, and there the writer checks it.
@@ -130,8 +130,25 @@ def write_subject(
     return pixels.source if writer.resumed < volumes else "", statements
 
 
-def _read(pixels: PixelSource, crop: Crop, t: int, c: int, z0: int, z1: int, y0: int, y1: int) -> np.ndarray:
-    return pixels.read(crop.t[t], crop.channels[c], crop.z[z0], crop.z[z1 - 1] + 1, y0, y1)
+def _fill(writer: ImsWriter, subject: Subject, pixels: PixelSource, crop: Crop, identity: list[Any]) -> None:
+    """Write all volumes. What was read of a source that fails or changes is not kept to be gone on with."""
+    first, end = crop.z[0], crop.z[-1] + 1
+    regions = [(first + z0, first + z1, y0, y1) for z0, z1, y0, y1 in writer.regions()]
+    read = by_whole_chunks(pixels.read, regions, (end, pixels.shape[3]), pixels.chunk)
+    try:
+        for (number, t), (index, c) in itertools.product(enumerate(crop.t), enumerate(crop.channels)):
+            writer.write_volume(number, index, functools.partial(_read, read, first, t, c))
+        pixels.check()
+        if subject.identity() != identity:
+            raise OmeroError("it was changed in OMERO while it was exported. Export it again.")
+    except OmeroError as error:
+        if not isinstance(error, Stopped):
+            writer.abort()
+        raise
+
+
+def _read(read: ReadVoxels, first: int, t: int, c: int, z0: int, z1: int, y0: int, y1: int) -> np.ndarray:
+    return read(t, c, first + z0, first + z1, y0, y1)
 
 
 def fingerprint(identity: list[Any], crop: Crop, metadata: ImageMetadata, preset: str) -> str:
@@ -154,59 +171,6 @@ def fingerprint(identity: list[Any], crop: Crop, metadata: ImageMetadata, preset
         preset,
     ]
     return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def file_stem(name: str, label: str) -> str:
-    """Name for a file, without its ending, fit for every file system.
-
-    Parameters
-    ----------
-    name : str
-        Of the image.
-    label : str
-        Of the wanted part, cut if it is long; empty for the whole image.
-    """
-    name = re.sub(r"(\.ome)?\.tiff?$", "", name, flags=re.IGNORECASE)
-    name = "".join(sign if sign.isprintable() else "/" for sign in name)
-    name = re.sub(r'[/\\:*?"<>|]+', "_", name).strip(" .")
-    # The limit is in bytes and leaves room for what is added to the name.
-    name = name.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore").rstrip(" .")
-    label = label if len(label) <= LABEL_LENGTH else f"{label[: LABEL_LENGTH - 1]}…"
-    return f"{name or 'image'} {label}".rstrip()
-
-
-def unique_name(name: str, used: Container[str]) -> str:
-    """A name that is not among those used, whatever the case of the letters: ``cells (2).ims``.
-
-    Parameters
-    ----------
-    name : str
-        Of a file.
-    used : container of str
-        Case-folded.
-    """
-    stem, dot, ending = name.rpartition(".")
-    for number in itertools.count(2):
-        if name.casefold() not in used:
-            break
-        name = f"{stem} ({number}){dot}{ending}"
-    return name
-
-
-def one_line(text: str) -> str:
-    """A text of any kind fit for a message: one line, not too long."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return text if len(text) <= NAME_BYTES else f"{text[: NAME_BYTES - 1]}…"
-
-
-def size_text(size: int) -> str:
-    """A number of bytes for people."""
-    value, unit = float(size), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
 
 
 def _check_space(path: Path, size: int, preset: str) -> None:

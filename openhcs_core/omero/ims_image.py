@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from omero.gateway import BlitzGateway
 
 from openhcs_core.imaris import check_ims
 from openhcs_core.omero.errors import OmeroError
-from openhcs_core.omero.ims_file import file_stem, fingerprint, write_subject
+from openhcs_core.omero.ims_file import WAITING, fingerprint, write_subject
+from openhcs_core.omero.names import file_stem
 from openhcs_core.omero.request import ExportRequest, crop_label
 from openhcs_core.omero.results import Origin, attach, find_attachment
 from openhcs_core.omero.scratch import workplace
@@ -64,13 +66,17 @@ class SubjectExport:
     notes: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._crop = self.request.crop(self.subject.sizes, self.subject.channel_names)
+        sizes = self.subject.sizes
+        if min(sizes.values()) < 1:
+            size = " × ".join(f"{axis} {count}" for axis, count in sizes.items())
+            raise OmeroError(f"it is empty in OMERO ({size}). Import it again.")
+        self._crop = self.request.crop(sizes, self.subject.channel_names)
         self._metadata = self.subject.metadata(self._crop)
         self._identity = self.subject.identity()
         self.notes = list(self._metadata.statements)
-        label = crop_label(self._crop, self.subject.sizes)
+        label = crop_label(self._crop, sizes)
         self._origin = Origin(
-            options=f"{label or 'whole image'}, {self.request.preset}",
+            options=f"{label or 'whole'} {self.subject.content}, {self.request.preset}",
             fingerprint=fingerprint(self._identity, self._crop, self._metadata, self.request.preset),
         )
         self._stem = file_stem(self.subject.name, label)
@@ -125,7 +131,8 @@ class SubjectExport:
         if not target.canAnnotate():
             raise OmeroError("you may not attach files to it. Choose the delivery 'Server folder', or ask its owner.")
         place = f"{self.subject.key} {self._origin.fingerprint}"
-        with workplace(self.settings.scratch, self.conn.getUserId(), place, self._wait) as (scratch, waited):
+        waiting = functools.partial(self.meter.tell, WAITING)
+        with workplace(self.settings.scratch, self.conn.getUserId(), place, waiting) as (scratch, waited):
             if self.request.reuse or waited:
                 found = find_attachment(self.conn, target, self._origin.fingerprint)
                 if found is not None:
@@ -133,18 +140,13 @@ class SubjectExport:
                     self.notes.append(another if waited else "the attached file is still valid and was not made again")
                     return found
             if path is None:
-                path = scratch / self.name
+                path = scratch / f"{self._stem}.ims"
                 if path.is_file() and not check_ims(path, full=False):
                     self.notes.append("an interrupted export had made the file already")
                 else:
                     self._write(path)
             self.meter.begin("upload")
             return attach(self.conn, target, path, self.name, self._origin, self.meter.report)
-
-    def _wait(self) -> None:
-        """Tell that another export makes the same file."""
-        self.meter.begin("waiting for another export of the same,")
-        self.meter.report(0, 1)
 
     def _write(self, path: Path) -> None:
         self.source, statements = write_subject(

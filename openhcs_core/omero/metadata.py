@@ -86,8 +86,8 @@ def image_metadata(conn: BlitzGateway, image: ImageWrapper, crop: Crop) -> Image
     increment = _seconds(pixels.timeIncrement)
     start = _acquisition_date(image, statements)
     times = _times(planes, start, crop, statements)
-    if times is None and start is not None and usable(increment) is not None:
-        start = _after(start, increment * crop.t[0]) or start
+    if times is None and start is not None:
+        start = _after(start, (usable(increment) or 0.0) * crop.t[0]) or start
     channels = _channels(conn, pixels.id.val)
     bindings = _bindings(conn, pixels.id.val, image.getDetails().getOwner().getId()) or [None] * len(channels)
     ims = ImsMetadata(
@@ -205,15 +205,15 @@ def _times(
         if known:
             statements.append(f"times known for {len(known)} of {len(seconds)} time points only: not used")
         return None
-    if start is None:
-        if len(seconds) == 1:
-            return None
-        statements.append(f"no acquisition date: the time stamps start at {UNKNOWN_START:%Y-%m-%d}")
+    if start is None and len(seconds) == 1:
+        return None
     times = [_after(start or UNKNOWN_START, value) for value in known]
     sensible = tuple(time for time in times if time is not None)
     if len(sensible) < len(times):
         statements.append(f"times of {len(times) - len(sensible)} time points make no sense: not used")
         return None
+    if start is None:
+        statements.append(f"no acquisition date: the time stamps start at {UNKNOWN_START:%Y-%m-%d}")
     return sensible
 
 

@@ -8,6 +8,8 @@ import time
 import Ice
 import omero
 
+from openhcs_core.progress import Lines, Progress
+
 logger = logging.getLogger(__name__)
 
 MESSAGE_LENGTH = 255  # what the server keeps
@@ -15,7 +17,7 @@ INTERVAL_S = 3.0
 
 
 class JobProgress:
-    """Progress of the job that this script runs as.
+    """Progress of the job that this script runs as; a listener of `openhcs_core.progress`.
 
     OMERO shows a script's output only when it has ended. While it runs, the message of its job can be
     read by other programs.
@@ -28,6 +30,7 @@ class JobProgress:
 
     def __init__(self, client: omero.client) -> None:
         self._next = 0.0
+        self._lines = Lines(lambda event: print(_text(event), flush=True))
         self._handle = None
         job = client.getProperty("omero.job")
         if job:
@@ -42,10 +45,11 @@ class JobProgress:
         print(text, flush=True)
         self._set_message(text)
 
-    def update(self, text: str) -> None:
-        """Make a text the job's message, unless the last one is only seconds old."""
+    def __call__(self, event: Progress) -> None:
+        """Make an event the job's message, unless the last one is only seconds old; print a line now and then."""
+        self._lines(event)
         if time.monotonic() >= self._next:
-            self._set_message(text)
+            self._set_message(_text(event))
 
     def close(self) -> None:
         """Let go of the job."""
@@ -68,3 +72,7 @@ class JobProgress:
         """The work matters more than its message."""
         self._handle = None
         logger.warning("Progress cannot be told to OMERO: %s", getattr(error, "message", None) or type(error).__name__)
+
+
+def _text(event: Progress) -> str:
+    return f"{event.subject}: {event}"

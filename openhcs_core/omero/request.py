@@ -9,7 +9,7 @@ from typing import Any
 from openhcs_core.imaris.compression import PRESETS
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.metadata import Crop
-from openhcs_core.omero.selection import DATA_TYPES
+from openhcs_core.omero.selection import DATA_TYPES, LAYOUTS
 
 DELIVERIES = ("Attach to image", "Server folder", "Both")
 
@@ -32,6 +32,8 @@ class ExportRequest:
         Whether an export that is still valid is used again.
     preset : str
         Compression, see `openhcs_core.imaris.compression`.
+    layout : str
+        What becomes one file, a key of `openhcs_core.omero.selection.LAYOUTS`.
     """
 
     data_type: str
@@ -45,6 +47,7 @@ class ExportRequest:
     publish: bool = False
     reuse: bool = True
     preset: str = "fast"
+    layout: str = "One file per image"
 
     @classmethod
     def from_inputs(cls, inputs: Mapping[str, Any]) -> ExportRequest:
@@ -68,6 +71,14 @@ class ExportRequest:
                 "Nothing is selected. Select images, datasets, wells or plates before starting the script, "
                 "or give Data_Type and IDs, or Image_ID."
             )
+        layout = inputs.get("Layout") or next(iter(LAYOUTS))
+        if layout not in LAYOUTS:
+            raise OmeroError(f"Layout is '{layout}'. Choose one of: {', '.join(LAYOUTS)}.")
+        if LAYOUTS[layout] and data_type == "Dataset":
+            raise OmeroError(
+                f"'{layout}' is made of the fields of wells, but a dataset is selected. Select plates, wells or "
+                "images of wells, or choose the layout 'One file per image'."
+            )
         delivery = inputs.get("Delivery") or DELIVERIES[0]
         if delivery not in DELIVERIES:
             raise OmeroError(f"Delivery is '{delivery}'. Choose one of: {', '.join(DELIVERIES)}.")
@@ -87,6 +98,7 @@ class ExportRequest:
             publish=delivery != "Attach to image",
             reuse=bool(inputs.get("Reuse_Export", True)),
             preset=preset,
+            layout=layout,
         )
 
     def crop(self, sizes: Mapping[str, int], names: Sequence[str]) -> Crop:

@@ -20,19 +20,22 @@ from omero.constants.namespaces import NSCREATED
 from omero.gateway import BlitzGateway, BlitzObjectWrapper
 from omero.model import ChecksumAlgorithmI, FileAnnotationI, OriginalFileI
 from omero.model.enums import ChecksumAlgorithmSHA1160
-from omero.rtypes import rlong, rstring
+from omero.rtypes import rlong, rstring, rtime, unwrap
 from omero.sys import ParametersI
 
 from openhcs_core.omero.errors import OmeroError
-from openhcs_core.omero.ims_file import unique_name
+from openhcs_core.omero.names import unique_name
+from openhcs_core.omero.scratch import KEPT_DAYS
 from openhcs_core.omero.session import in_group, session_is_over
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = f"{NSCREATED}/openhcs/export_scripts/IMS_Export"
 BLOCK_BYTES = 4 << 20
-BLOCKS_AT_ONCE = 2
+BLOCKS_AT_ONCE = 3
 DELETE_S = 60.0
+UPLOADS = "/openhcs/"
+"""Path of uploaded files in OMERO, by which those are found whose upload was never completed."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,20 @@ class Origin:
         """The origin behind the text of an annotation; None if it tells none."""
         found = re.search(r"^Options: (.*)\nFingerprint: (\w+)$", text, re.MULTILINE)
         return cls(*found.groups()) if found else None
+
+
+def sweep_uploads(conn: BlitzGateway) -> None:
+    """Remove files of this user whose upload was killed days ago: nobody sees them, but they take space."""
+    parameters = ParametersI().addLong("user", conn.getUserId()).addString("path", UPLOADS)
+    parameters.add("before", rtime((time.time() - KEPT_DAYS * 86400) * 1000))
+    found = conn.getQueryService().projection(
+        "select f.id, f.details.group.id from OriginalFile f where f.path = :path and f.hash is null "
+        "and f.details.owner.id = :user and f.details.creationEvent.time < :before",
+        parameters,
+        conn.SERVICE_OPTS,
+    )
+    for number, group in unwrap(found):
+        _delete(conn, "OriginalFile", [number], in_group(conn, group))
 
 
 def find_attachment(conn: BlitzGateway, target: BlitzObjectWrapper, fingerprint: str) -> Any | None:
@@ -170,7 +187,7 @@ def _file_exists(conn: BlitzGateway, annotation: Any) -> bool:
 
 def _original_file(path: Path, name: str) -> OriginalFileI:
     file = OriginalFileI()
-    file.name, file.path = rstring(name), rstring("/")
+    file.name, file.path = rstring(name), rstring(UPLOADS)
     file.size = rlong(path.stat().st_size)
     file.mimetype = rstring("application/octet-stream")
     hasher = ChecksumAlgorithmI()

@@ -1,15 +1,21 @@
-"""From what a person selected (Data_Type and IDs) to images."""
+"""From what a person selected (Data_Type and IDs) to images, and to what becomes one file each."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from omero.gateway import BlitzGateway, ImageWrapper
 from omero.sys import ParametersI
 
 from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.mosaic import MosaicSubject
+from openhcs_core.omero.subject import ImageSubject, Subject
+
+if TYPE_CHECKING:
+    from openhcs_core.omero.request import ExportRequest
 
 # One row per image: id of what was selected, then what its images are ordered by, then the image's id.
 _IMAGES_OF = {
@@ -23,6 +29,9 @@ _IMAGES_OF = {
 }
 
 DATA_TYPES = tuple(_IMAGES_OF)
+
+LAYOUTS = {"One file per image": None, "Mosaic per well": "Well", "Mosaic per plate": "Plate"}
+"""What becomes one file: an image, or all selected fields of an object of that type."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,84 @@ def select_images(conn: BlitzGateway, data_type: str, ids: Sequence[int]) -> Sel
     images = {image.getId(): image for image in conn.getObjects("Image", wanted)} if wanted else {}
     missing += [f"Image:{number} is not to be seen any more" for number in wanted if number not in images]
     return Selection([images[number] for number in wanted if number in images], missing, notes)
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What was selected, as that which becomes one file each.
+
+    Attributes
+    ----------
+    subjects : list of Subject
+        In the order of the selection.
+    missing, notes : list of str
+        As of `Selection`.
+    """
+
+    subjects: list[Subject]
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def select_subjects(conn: BlitzGateway, request: ExportRequest) -> Subjects:
+    """What becomes one file each: the selected images, or their wells or plates with those images as fields.
+
+    Raises
+    ------
+    OmeroError
+        As of `select_images`.
+    """
+    selected = select_images(conn, request.data_type, request.ids)
+    kind = LAYOUTS[request.layout]
+    if kind is None:
+        return Subjects([ImageSubject(conn, image) for image in selected.images], selected.missing, selected.notes)
+    places = _places(conn, kind, request, [image.getId() for image in selected.images])
+    missing = selected.missing + [
+        f"Image:{number} belongs to no well, so that no mosaic holds it. Choose the layout 'One file per image'"
+        for number, found in places.items()
+        if not found
+    ]
+    members: dict[int, list[tuple[int, int]]] = {}
+    for number, found in places.items():
+        for target, well in found:
+            members.setdefault(target, []).append((well, number))
+    targets = {target.getId(): target for target in conn.getObjects(kind, list(members))} if members else {}
+    missing += [f"{kind}:{number} is not to be seen any more" for number in members if number not in targets]
+    subjects: list[Subject] = [
+        MosaicSubject(conn, targets[number], _once(well for well, _ in pairs)[0], _once(image for _, image in pairs)[0])
+        for number, pairs in members.items()
+        if number in targets
+    ]
+    return Subjects(subjects, missing, selected.notes + _partial(conn, request.data_type, places))
+
+
+def _places(conn: BlitzGateway, kind: str, request: ExportRequest, images: list[int]) -> dict[int, list[tuple]]:
+    """Of each image the wells it is a field of, as (id of what the mosaic is of, id of the well)."""
+    parent = {"Well": "w.id", "Plate": "w.plate.id"}
+    places: dict[int, list[tuple]] = {number: [] for number in images}
+    if not images:
+        return places
+    query = f"select s.image.id, {parent[kind]}, w.id from Well w join w.wellSamples s where s.image.id in (:ids)"
+    parameters = ParametersI().addLongs("ids", images)
+    if request.data_type in parent:  # an image may be a field of other wells, too
+        query += f" and {parent[request.data_type]} in (:selected)"
+        parameters.addLongs("selected", list(request.ids))
+    for image, target, well in conn.getQueryService().projection(query, parameters, conn.SERVICE_OPTS):
+        places[image.val].append((target.val, well.val))
+    return places
+
+
+def _partial(conn: BlitzGateway, data_type: str, places: dict[int, list[tuple]]) -> list[str]:
+    """Notes about wells of which only some fields were selected."""
+    selected = Counter(well for found in places.values() for _, well in found)
+    if data_type != "Image" or not selected:
+        return []
+    every = Counter(row[0] for row in _rows(conn, _IMAGES_OF["Well"], selected))
+    return [
+        f"{number} of {every[well]} fields of Well:{well} are selected: the mosaic shows these"
+        for well, number in selected.items()
+        if number < every[well]
+    ]
 
 
 def _once(numbers: Iterable[int]) -> tuple[list[int], list[int]]:

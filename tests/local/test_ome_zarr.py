@@ -1,3 +1,7 @@
+import json
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import zarr
@@ -85,4 +89,36 @@ def test_what_is_no_image(tmp_path):
         open_image(tmp_path)
     zarr.open_group(tmp_path / "a.zarr", mode="w").attrs["ome"] = {"plate": {}}
     with pytest.raises(LocalError, match="is a plate or well. Give the path of one of its images"):
+        open_image(tmp_path / "a.zarr")
+
+
+class Evil:
+    """What unpickles to a call."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("coding", [{"compressor": {"id": "pickle"}}, {"filters": [{"id": "pickle"}]}, {"dtype": "|O"}])
+def test_nothing_is_unpickled(coding, tmp_path):
+    """To unpickle is to run what the file says."""
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    described = {"zarr_format": 2, "shape": [2, 2], "chunks": [2, 2], "dtype": "<u2", "compressor": None, "order": "C",
+                 "fill_value": None, "filters": None}  # fmt: skip
+    (path / ".zarray").write_text(json.dumps(described | coding))
+    (path / "0.0").write_bytes(pickle.dumps(Evil(tmp_path / "evil")))
+    with pytest.raises(LocalError):
+        voxels(open_image(path))
+    assert not (tmp_path / "evil").exists()
+
+
+def test_arrays_outside_the_folder_are_not_read(tmp_path):
+    zarr.save_array(tmp_path / "secret.zarr", IMAGE[0, 0])
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.attrs["multiscales"] = [{"axes": list("zyx"), "datasets": [{"path": "../secret.zarr"}]}]
+    with pytest.raises(LocalError, match="cannot be read"):
         open_image(tmp_path / "a.zarr")

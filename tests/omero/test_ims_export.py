@@ -1,5 +1,6 @@
 """The export job where a processor cannot be made to show it: what it says while it runs, and a session that dies."""
 
+import dataclasses
 import signal
 import threading
 import time
@@ -8,8 +9,9 @@ import pytest
 from omero.rtypes import rlist, rlong, rstring, unwrap
 
 from openhcs_core.omero.errors import Stopped
-from openhcs_core.omero.ims_export import SESSION_OVER, ImsExport, run
+from openhcs_core.omero.ims_export import SESSION_OVER, STOPPED, ImsExport, run
 from openhcs_core.omero.progress import MESSAGE_LENGTH, JobProgress
+from openhcs_core.progress import Progress
 
 
 @pytest.fixture
@@ -26,54 +28,71 @@ def job(omero_conn, make_image, voxels, monkeypatch, tmp_path):
 
 
 def test_a_session_that_ends_in_the_middle(job, omero_server, capsys, monkeypatch, tmp_path):
-    def end(self, text):
+    def end(self, event):
         with omero_server.core.store.lock:
             sessions = omero_server.core.sessions
             sessions.close(sessions.get(job_session))
 
     job_session = job.getSessionId()
-    monkeypatch.setattr(JobProgress, "update", end)
+    monkeypatch.setattr(JobProgress, "__call__", end)
     assert run(job) == 1
     errors = capsys.readouterr().err
     assert errors.startswith("Traceback")
     assert errors.endswith(f"{SESSION_OVER}\n")
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "scratch").glob("*/*/*/*")) == ["lock", "made.ims"]
+
+
+def event(observed=5.0, left=1000.0, **more):
+    return Progress("export", 1, 10, seconds_left=left, observed_s=observed, subject="Image 1 of 1", **more)
 
 
 def test_a_session_that_will_not_last_is_told_once(job, capsys):
     export = ImsExport(job, threading.Event())
     export._deadline = time.monotonic() + 100
-    report = export._reporter("Image 1 of 1")
-    report("export", 0, 10**15)
-    report("export", 1, 10**15)
-    report("export", 2, 10**15)
+    export._watch(event(observed=4.9))
+    export._watch(event(left=50))
+    export._watch(event(left=None))
+    assert capsys.readouterr().out == ""
+    export._watch(event())
+    export._watch(event())
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("Warning: Image 1 of 1: about ")
-    assert line.endswith("are needed, but the session of this script ends in 2 min (omero.scripts.timeout). "
-                         "The export may not be finished.")  # fmt: skip
+    assert line.startswith(
+        "Warning: Image 1 of 1: export: about 17 min are needed, but the session of this script ends in 2 min "
+        "(omero.scripts.timeout). Start the same export again: it goes on"
+    )
+
+
+def test_many_images_that_the_session_will_not_last_for(job, make_image, voxels, capsys):
+    image = unwrap(job.getInput("IDs"))[0]
+    other = make_image(voxels(1, 1, 1, 8, 8)).getId()
+    job.setInput("IDs", rlist([rlong(image), rlong(other)]))
+    export = ImsExport(job, threading.Event())
+    export._deadline = time.monotonic()
+    assert export.run() == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning"))
+    assert line.startswith("Warning: 1 more: about ")
 
 
 def test_a_stop_ends_the_upload(job):
     export = ImsExport(job, threading.Event())
-    report = export._reporter("Image 1 of 1")
-    report("upload", 0, 100)
+    export._watch(event())
     export._stop.set()
     with pytest.raises(Stopped):
-        report("upload", 50, 100)
+        export._watch(event())
 
 
 def test_sigterm_before_the_work(job, monkeypatch):
     monkeypatch.setattr(JobProgress, "line", lambda self, text: signal.raise_signal(signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     assert run(job) == 143
-    assert unwrap(job.getOutput("Message")) == "Stopped from outside; half-written files were removed."
+    assert unwrap(job.getOutput("Message")) == STOPPED
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_progress_without_a_job(job, capsys):
     progress = JobProgress(job)
     progress.line("hello")
-    progress.update("never seen")
+    progress(event())
     progress.close()
     assert capsys.readouterr().out == "hello\n"
 
@@ -91,11 +110,18 @@ class Handle:
 def test_messages_are_short_and_few(job, capsys):
     progress = JobProgress(job)
     progress._handle = handle = Handle()
-    progress.update("x" * 1000)
-    for number in range(1000):
-        progress.update(str(number))
+    progress(dataclasses.replace(event(), subject="x" * 1000))
+    for _ in range(1000):
+        progress(event())
     progress.line("a line counts at once")
-    assert handle.messages == ["x" * MESSAGE_LENGTH, "a line counts at once"]
+    progress._next = 0.0
+    progress(event())
+    assert handle.messages == [
+        "x" * MESSAGE_LENGTH,
+        "a line counts at once",
+        "Image 1 of 1: export 10 %, about 17 min left",
+    ]
+    assert capsys.readouterr().out == "a line counts at once\n"
 
 
 def test_a_job_that_cannot_be_told_anything_does_not_stop_the_work(job, caplog):

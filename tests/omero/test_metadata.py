@@ -10,6 +10,7 @@ from omero.model.enums import UnitsLength, UnitsTime
 from omero.rtypes import rint, rstring, rtime
 
 from openhcs_core.imaris import ImsChannel
+from openhcs_core.imaris.metadata import resolved_voxel_size
 from openhcs_core.omero.metadata import Crop, channel_names, image_metadata
 
 UM = UnitsLength.MICROMETER
@@ -101,6 +102,37 @@ def test_times_of_some_planes_only(conn, image, add_plane):
     assert found.statements == ["times known for 1 of 3 time points only: not used"]
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e30])
+def test_times_that_make_no_sense(conn, image, change, add_plane, seconds):
+    start = datetime(2020, 2, 29, tzinfo=timezone.utc)
+    image = change(image, "Image", acquisitionDate=rtime(start.timestamp() * 1000))
+    image = change(image, timeIncrement=TimeI(seconds, UnitsTime.SECOND))
+    for t in range(3):
+        add_plane(image, t, deltaT=TimeI(seconds if t else 0, UnitsTime.SECOND))
+    found = image_metadata(conn, image, Crop([0], range(1), range(1, 3)))
+    assert found.ims.times is None
+    assert found.ims.acquisition_date == start
+    assert found.statements == ["times of 2 time points make no sense: not used"]
+
+
+def test_a_date_that_no_calendar_has(conn, image, change):
+    found = image_metadata(conn, change(image, "Image", acquisitionDate=rtime(10**18)), WHOLE)
+    assert found.ims.acquisition_date is None
+    assert found.statements == ["the acquisition date makes no sense: ignored"]
+
+
+@pytest.mark.parametrize("size", [0.0, -0.5, float("nan"), float("inf")])
+def test_calibration_that_makes_no_sense(conn, image, change, size):
+    """What is stored is 1 µm, and the file says so; a part does not begin at a place that makes none either."""
+    lengths = {f"physicalSize{axis}": LengthI(size, UM) for axis in "XYZ"}
+    found = image_metadata(conn, change(image, **lengths), Crop([0], range(1, 2), range(3))).ims
+    stored, statements = resolved_voxel_size(found, 2)
+    assert stored == (1.0, 1.0, 1.0)
+    assert f"z step of {size} µm makes no sense and is ignored" in statements
+    assert "no pixel size: 1 µm assumed" in statements
+    assert found.origin_um == (1.0, 0.0, 0.0)
+
+
 def test_times_without_a_date(conn, image, add_plane):
     for t in range(3):
         add_plane(image, t, deltaT=TimeI(1 + t * t, UnitsTime.SECOND))
@@ -125,6 +157,32 @@ def test_position_of_the_stage_and_of_a_part(conn, image, change, add_plane):
     assert found.statements == ["stage position y of 3 referenceframe is no measure: ignored"]
     part = image_metadata(conn, image, Crop([0], range(1, 2), range(3)))
     assert part.ims.origin_um == (2.0, 0.0, 0.0)
+
+
+def test_a_position_that_is_no_number(conn, image, add_plane):
+    add_plane(image, 0, positionX=LengthI(float("nan"), UM), positionY=LengthI(4.0, UM))
+    found = image_metadata(conn, image, WHOLE)
+    assert found.ims.origin_um == (0.0, 4.0, 0.0)
+    assert found.statements == ["stage position x of nan µm makes no sense: ignored"]
+
+
+def test_windows_that_are_no_numbers(conn, make_image, omero_conn):
+    image = make_image(np.ones((1, 1, 1, 4, 4), "f4"))
+    omero_conn.getPixelsService().setChannelGlobalMinMax(image.getPixelsId(), 0, float("nan"), 4.0)
+    (channel,) = image_metadata(conn, image, Crop([0], range(1), range(1))).ims.channels
+    assert channel.window is None
+
+
+def test_wavelengths_of_any_unit(conn, image, omero_conn):
+    query = "select l from Channel c join c.logicalChannel l where c.pixels.id = {} order by c.id"
+    logical = omero_conn.getQueryService().findAllByQuery(query.format(image.getPixelsId()), None)[0]
+    logical.emissionWave = LengthI(0.52, UM)
+    logical.excitationWave = LengthI(4880, UnitsLength.ANGSTROM)
+    logical.name = rstring("GFP")
+    omero_conn.getUpdateService().saveObject(logical)
+    channels = image_metadata(conn, image, WHOLE).ims.channels
+    (found,) = [channel for channel in channels if channel.name == "GFP"]
+    assert (found.emission_nm, found.excitation_nm) == pytest.approx((520.0, 488.0))
 
 
 def test_channels_as_they_were_imported(conn, import_tiff, voxels):
@@ -204,6 +262,19 @@ def test_origin_of_the_data_is_told(conn, image, omero_user):
     assert section["Owner"] == omero_user.name
     assert section["Group"] == omero_user.group
     assert section["Pixel type"] == "uint16"
+
+
+@pytest.mark.parametrize("host", ["https://omero.example.org", " https://example.org/omero/ "])
+def test_the_page_of_the_image_in_omero_web(conn, image, connect, host):
+    section = image_metadata(conn, image, WHOLE).ims.sections["OMERO"]
+    assert "URL" not in section
+    root = connect().getConfigService()
+    root.setConfigValue("omero.client.web.host", host)
+    try:
+        section = image_metadata(conn, image, WHOLE).ims.sections["OMERO"]
+    finally:
+        root.setConfigValue("omero.client.web.host", "")
+    assert section["URL"] == f"{host.strip().rstrip('/')}/webclient/?show=image-{image.getId()}"
 
 
 def test_value_range_of_the_wanted_channels(conn, make_image, omero_conn):

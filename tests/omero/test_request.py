@@ -30,7 +30,8 @@ def test_all_inputs():
         Delivery="Both",
         Reuse_Export=False,
         Compression="small",
-    ) == ExportRequest("Plate", (3, 4), ("1", "GFP"), 2, 3, 4, 5, True, True, False, "small")
+        Layout="Mosaic per well",
+    ) == ExportRequest("Plate", (3, 4), ("1", "GFP"), 2, 3, 4, 5, True, True, False, "small", "Mosaic per well")
 
 
 def test_a_lone_image_id():
@@ -54,6 +55,14 @@ def test_delivery(delivery, attach, publish):
         ({"Data_Type": "Project"}, "Data_Type is 'Project'. Choose one of: Image, Dataset, Well, Plate."),
         ({"Delivery": "Mail"}, "Delivery is 'Mail'. Choose one of: Attach to image, Server folder, Both."),
         ({"Compression": "lz4"}, "Compression is 'lz4'. Choose one of: fast, small, uncompressed."),
+        (
+            {"Layout": "Collage"},
+            "Layout is 'Collage'. Choose one of: One file per image, Mosaic per well, Mosaic per plate.",
+        ),
+        (
+            {"Data_Type": "Dataset", "Layout": "Mosaic per plate"},
+            "'Mosaic per plate' is made of the fields of wells, but a dataset is selected. Select plates, wells or ",
+        ),
         ({"Channels": [" "]}, "Channels holds blanks only."),
     ],
 )

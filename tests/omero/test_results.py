@@ -1,13 +1,16 @@
 """Files attached to images: complete, found again, replaced; nothing left of what failed."""
 
 import hashlib
+import time
 
+import numpy as np
 import omero
 import pytest
+import tifffile
 
 from openhcs_core.omero import results
 from openhcs_core.omero.errors import OmeroError, Stopped
-from openhcs_core.omero.results import NAMESPACE, Origin, attach, find_attachment
+from openhcs_core.omero.results import NAMESPACE, Origin, attach, find_attachment, sweep_uploads
 from openhcs_core.omero.session import gateway, in_group
 
 ORIGIN = Origin("whole image, fast", "0123456789abcdef")
@@ -43,7 +46,11 @@ def test_attached_file(conn, image, file, monkeypatch):
     steps = []
     annotation = attach(conn, image, file, "cells.ims", ORIGIN, lambda done, total: steps.append((done, total)))
     size = file.stat().st_size
-    assert steps == [(done, size) for done in range(0, size, 1000)]
+    acknowledged = [done for done, _ in steps]
+    assert acknowledged == sorted(acknowledged)
+    assert (acknowledged[0], len(steps)) == (0, -(-size // 1000))
+    assert acknowledged[-1] >= size - 1000 * (1 + results.BLOCKS_AT_ONCE)
+    assert {total for _, total in steps} == {size}
     assert annotation.file.name.val == "cells.ims"
     assert annotation.file.size.val == size
     assert annotation.file.hash.val == hashlib.sha1(file.read_bytes()).hexdigest()
@@ -61,6 +68,37 @@ def test_a_file_is_found_again_by_its_fingerprint(conn, image, file):
     assert found.id.val == made.id.val
     assert found.file.name.val == "cells.ims"
     assert find_attachment(conn, image, "fedcba9876543210") is None
+
+
+@pytest.mark.parametrize("kind", ["Well", "Plate"])
+def test_files_of_wells_and_plates(kind, conn, omero_server, omero_user, file, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), "u1"))
+    plate = omero_server.import_plate({"A01": [[tmp_path / "a.tif"]]}, name="P", user=omero_user.name)
+    well = next(conn.getObject("Plate", plate.plate_id).listChildren())
+    target = conn.getObject(kind, well.getId() if kind == "Well" else plate.plate_id)
+    first = attach(conn, target, file, "cells.ims", ORIGIN, silent)
+    second = attach(conn, target, file, "cells.ims", Origin(ORIGIN.options, "2" * 16), silent)
+    found = [a.getId() for a in conn.getObject(kind, target.getId()).listAnnotations(NAMESPACE)]
+    assert found == [second.id.val]
+    assert find_attachment(conn, target, "2" * 16).id.val == second.id.val != first.id.val
+    assert find_attachment(conn, target, ORIGIN.fingerprint) is None
+
+
+def test_names_on_one_object_differ(conn, image, file):
+    made = [attach(conn, image, file, "cells.ims", Origin(f"{n}, fast", str(n) * 16), silent) for n in (1, 2, 3)]
+    assert [one.file.name.val for one in made] == ["cells.ims", "cells (2).ims", "cells (3).ims"]
+    again = attach(conn, image, file, "cells.ims", Origin("2, fast", "4" * 16), silent)
+    assert again.file.name.val == "cells (2).ims"
+
+
+def test_of_two_uploads_at_once_the_later_stays(conn, image, file, monkeypatch):
+    """From two machines, which see nothing of each other but what is in OMERO."""
+
+    def meanwhile(done, total):
+        attach(conn, image, file, "cells.ims", ORIGIN, silent)
+
+    made = attach(conn, image, file, "cells.ims", ORIGIN, meanwhile)
+    assert annotations(conn, image) == [made.id.val]
 
 
 def test_a_file_that_is_gone_is_not_found(conn, image, file, omero_server):
@@ -153,6 +191,27 @@ def test_the_end_of_the_session_is_no_fault_of_the_disk(conn, image, file, monke
     monkeypatch.setattr(RawFileStore, "write", ended)
     with pytest.raises(omero.RemovedSessionException):
         attach(conn, image, file, "cells.ims", ORIGIN, silent)
+
+
+def test_uploads_that_were_killed_are_swept_when_old(conn, image, file, monkeypatch):
+    attach(conn, image, file, "cells.ims", ORIGIN, silent)
+    before = original_files(conn)
+    monkeypatch.setattr(results, "_delete", lambda *arguments: None)
+
+    def die(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attach(conn, image, file, "other.ims", ORIGIN, die)
+    monkeypatch.undo()
+    assert original_files(conn) == before + 1
+    sweep_uploads(conn)
+    assert original_files(conn) == before + 1
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 8 * 86400)
+    sweep_uploads(conn)
+    assert original_files(conn) == before
+    assert len(annotations(conn, image)) == 1
 
 
 def test_nobody_attaches_where_only_reading_is_allowed(make_user, connect, voxels, file):

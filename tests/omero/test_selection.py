@@ -6,8 +6,10 @@ from omero.model import DatasetI, DatasetImageLinkI, ImageI, PlateI, WellI, Well
 from omero.rtypes import rint, rstring
 
 from openhcs_core.omero.errors import OmeroError
-from openhcs_core.omero.selection import select_images
+from openhcs_core.omero.request import ExportRequest
+from openhcs_core.omero.selection import select_images, select_subjects
 from openhcs_core.omero.session import gateway
+from tests.omero.plates import PlateField, write_plate
 
 
 @pytest.fixture
@@ -155,3 +157,76 @@ def test_requests_that_make_no_sense(conn, data_type, given, message):
     with pytest.raises(OmeroError) as caught:
         select_images(conn, data_type, given)
     assert str(caught.value) == message
+
+
+@pytest.fixture
+def plate(omero_server, omero_user, conn, tmp_path, voxels):
+    """Id of a plate with two fields in A01 and two in B02; its wells; its images."""
+    fields = [PlateField(voxels(1, 1, 1, 8, 8), (0.0, 4.0 * n)) for n in range(2)]
+    path = write_plate(tmp_path / "plate.ome.tif", {(0, 0): fields, (1, 1): fields})
+    (result,) = omero_server.import_files(path, user=omero_user.name)
+    rows = conn.getQueryService().projection(
+        f"select w.id from Well w where w.plate.id = {result.plate_id} order by w.row", None, conn.SERVICE_OPTS
+    )
+    return result.plate_id, [row[0].val for row in rows], result.image_ids
+
+
+def subjects(conn, data_type, numbers, layout):
+    return select_subjects(conn, ExportRequest(data_type, tuple(numbers), layout=layout))
+
+
+def test_subjects_of_single_images(conn, images):
+    found = subjects(conn, "Image", [images[1], images[0], images[1], -1], "One file per image")
+    assert [subject.key for subject in found.subjects] == [f"image_{images[1]}", f"image_{images[0]}"]
+    assert found.missing == ["Image:-1 does not exist, or you may not see it"]
+    assert found.notes == [f"given more than once, used once: Image:{images[1]}"]
+
+
+def test_mosaics_of_a_plate(conn, plate):
+    number, wells, _ = plate
+    for data_type, numbers in (("Plate", [number]), ("Well", wells)):
+        found = subjects(conn, data_type, numbers, "Mosaic per plate")
+        assert [subject.key for subject in found.subjects] == [f"plate_{number}_mosaic"]
+        assert len(found.subjects[0].layout.tiles) == 4
+        found = subjects(conn, data_type, numbers, "Mosaic per well")
+        assert [subject.key for subject in found.subjects] == [f"well_{well}_mosaic" for well in wells]
+        assert [subject.name for subject in found.subjects] == ["P A01", "P B02"]
+        assert found.missing == found.notes == []
+
+
+def test_a_mosaic_of_some_wells(conn, plate):
+    number, wells, images = plate
+    found = subjects(conn, "Well", [wells[1], -1], "Mosaic per plate")
+    assert [subject.key for subject in found.subjects] == [f"plate_{number}_mosaic"]
+    assert [tile.field.image_id for tile in found.subjects[0].layout.tiles] == images[2:]
+    assert found.missing == ["Well:-1 does not exist, or you may not see it"]
+    assert found.notes == []
+
+
+def test_a_mosaic_of_some_images(conn, plate, images):
+    """OMERO.web may turn a well into its images; one that is no field is named."""
+    number, wells, fields = plate
+    found = subjects(conn, "Image", [fields[3], images[0], fields[0], fields[1]], "Mosaic per well")
+    assert [subject.key for subject in found.subjects] == [f"well_{well}_mosaic" for well in (wells[1], wells[0])]
+    assert found.missing == [
+        f"Image:{images[0]} belongs to no well, so that no mosaic holds it. Choose the layout 'One file per image'"
+    ]
+    assert found.notes == [f"1 of 2 fields of Well:{wells[1]} are selected: the mosaic shows these"]
+
+
+def test_an_image_in_two_wells_is_a_field_of_what_was_selected(omero_conn, conn, plate):
+    number, wells, fields = plate
+    sample = WellSampleI()
+    sample.image, sample.well = ImageI(fields[0], False), WellI(wells[1], False)
+    omero_conn.getUpdateService().saveObject(sample)
+    (only,) = subjects(conn, "Well", [wells[0]], "Mosaic per well").subjects
+    assert [tile.field.name for tile in only.layout.tiles] == ["A01 field 1", "A01 field 2"]
+    (whole,) = subjects(conn, "Plate", [number], "Mosaic per plate").subjects
+    assert len(whole.layout.tiles) == 5
+
+
+def test_nothing_to_make_a_mosaic_of(conn, images):
+    found = subjects(conn, "Image", [-1], "Mosaic per well")
+    assert (found.subjects, len(found.missing)) == ([], 1)
+    found = subjects(conn, "Image", images, "Mosaic per plate")
+    assert (found.subjects, len(found.missing)) == ([], 3)

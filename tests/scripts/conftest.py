@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from embedded_omero.script_runner import Script
@@ -70,3 +72,16 @@ def finish(script):
 def export(script, omero_conn):
     """Function which runs the script to its end."""
     return lambda conn=omero_conn, **inputs: Script(conn, script)(inputs)
+
+
+@pytest.fixture
+def python(omero_server, monkeypatch, tmp_path):
+    """Function which has the processor start scripts through lines of shell; ``"$@"`` is what it would have started."""
+
+    def use(lines):
+        launcher = tmp_path / "python"
+        launcher.write_text(f'#!/bin/sh\nset -- "{sys.executable}" "$@"\n{lines}\n')
+        launcher.chmod(0o755)
+        monkeypatch.setitem(omero_server.core.config, "omero.launcher.python", str(launcher))
+
+    return use

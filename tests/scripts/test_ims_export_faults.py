@@ -1,11 +1,7 @@
 """IMS_Export.py in a real processor when something is wrong: a clear message, a failure that is seen, nothing left."""
 
-import os
 import shutil
-import signal
-import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +11,7 @@ from omero.model import DatasetI
 from omero.rtypes import rlong, rstring
 
 from tests.readers import read_with_ims_reader
+from tests.scripts.runs import failed
 
 
 @pytest.fixture
@@ -47,28 +44,6 @@ def imported(omero_server, omero_user, tmp_path):
     (result,) = omero_server.import_files([tmp_path / "cells.ome.tif"], user=omero_user.name)
     (stored,) = omero_server.core.repositories.managed.rglob(f"{omero_user.name}_*/**/cells.ome.tif")
     return result.image_ids[0], voxels, stored
-
-
-@pytest.fixture
-def python(omero_server, monkeypatch, tmp_path):
-    """Function which has the processor start scripts through lines of shell; ``"$@"`` is what it would have started."""
-
-    def use(lines):
-        launcher = tmp_path / "python"
-        launcher.write_text(f'#!/bin/sh\nset -- "{sys.executable}" "$@"\n{lines}\n')
-        launcher.chmod(0o755)
-        monkeypatch.setitem(omero_server.core.config, "omero.launcher.python", str(launcher))
-
-    return use
-
-
-def failed(run, *messages):
-    """A failure as it has to be: red in OMERO.web, with the message, and the details in stderr."""
-    assert run.code == 1
-    for message in messages:
-        assert message in run.message
-    assert run.message in run.stderr
-    assert not {"Export_Path", "Export_Name", "File_Annotation"} & set(run.outputs)
 
 
 def attached(conn, image):
@@ -166,7 +141,8 @@ def test_planes_that_were_never_written(export, omero_server, omero_user, tmp_pa
     (result,) = omero_server.import_files([path], user=omero_user.name)
     run = export(IDs=[result.image_ids[0]], Delivery="Server folder")
     assert run.code == 0, run.message
-    assert "Pixels from the OMERO API, because 1 of 3 planes are missing in the file." in run.message
+    assert "Pixels from the OMERO API, because the file gaps.ome.tif" in run.message
+    assert "1 of 3 planes are missing" in run.message
     assert run.stderr == ""
     found = read_with_ims_reader(run.outputs["Export_Path"])[:, 0, 0]
     assert np.array_equal(found[:2], voxels[:2])
@@ -224,48 +200,6 @@ def test_attachments_that_are_not_allowed(export, connect, make_user, tmp_path, 
     assert run.code == 1
     assert f"Not attached: Image:{number} (mine): you may not attach files to it." in run.message
     assert Path(run.outputs["Export_Path"]).is_file()
-
-
-def processes(tmp_path):
-    """Ids of the processes whose environment names this test's server folder."""
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"OMERODIR={tmp_path}/".encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
-        except OSError:  # gone, or of somebody else
-            continue
-    return [number for number in found if number != os.getpid()]
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_sigterm(start, finish, huge, omero_conn, tmp_path, left):
-    number = huge(500)
-    process = start(omero_conn, IDs=[number], Delivery="Server folder")
-    wait_for(lambda: any(name.endswith(".ims.part") for name in left()))
-    process.cancel()
-    run = finish(omero_conn, process)
-    assert run.code == 128 + signal.SIGTERM
-    assert run.message == "Stopped from outside; half-written files were removed."
-    assert left() == []
-    wait_for(lambda: processes(tmp_path) == [])
-
-
-def test_session_that_ends_in_the_middle(start, huge, omero_conn, omero_server, monkeypatch, tmp_path, left):
-    monkeypatch.setattr(omero_server.knobs, "script_seconds", 3)
-    process = start(omero_conn, IDs=[huge(500)], Delivery="Both")
-    wait_for(lambda: any(name.endswith(".ims.part") for name in left()))
-    wait_for(lambda: process.poll() is not None)
-    # Whichever comes first: the error or the server's signal, which may also find the script on its way out.
-    assert process.poll().val in (1, 128 + signal.SIGTERM, -signal.SIGTERM)
-    assert left() == []
-    wait_for(lambda: processes(tmp_path) == [])
 
 
 def test_python_without_openhcs(export, made, python, tmp_path):

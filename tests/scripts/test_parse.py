@@ -12,7 +12,7 @@ import pytest
 from openhcs_core import __version__
 from openhcs_core.imaris.compression import PRESETS
 from openhcs_core.omero.request import DELIVERIES
-from openhcs_core.omero.selection import DATA_TYPES
+from openhcs_core.omero.selection import DATA_TYPES, LAYOUTS
 
 SCRIPTS = sorted(p for p in Path(__file__).parents[2].joinpath("omero_scripts").rglob("*.py") if p.stat().st_size)
 HEAVY = ("h5py", "zmq", "scipy", "skimage", "tifffile", "zarr", "cupy", "napari", "jpype", "dask", "openhcs_core")
@@ -96,7 +96,12 @@ def test_ims_export_offers_what_the_library_does(parsed):
     params = next(params for path, params in parsed.items() if path.name == "IMS_Export.py")
     assert params["name"] == "IMS_Export.py"
     choices = {name: tuple(param["values"]) for name, param in params["inputs"].items() if param["values"]}
-    assert choices == {"Data_Type": DATA_TYPES, "Delivery": DELIVERIES, "Compression": PRESETS}
+    assert choices == {
+        "Data_Type": DATA_TYPES,
+        "Layout": tuple(LAYOUTS),
+        "Delivery": DELIVERIES,
+        "Compression": PRESETS,
+    }
     assert params["inputs"]["Image_ID"]["kind"] == "RLongI"
     assert params["inputs"]["Reuse_Export"]["default"] is True
     assert params["outputs"] == ["Export_Name", "Export_Path", "File_Annotation", "Message"]

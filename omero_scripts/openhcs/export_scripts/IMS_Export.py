@@ -7,14 +7,17 @@ import omero.scripts as scripts
 from omero.rtypes import rlong, rstring
 
 DATA_TYPES = ["Image", "Dataset", "Well", "Plate"]
+LAYOUTS = ["One file per image", "Mosaic per well", "Mosaic per plate"]
 DELIVERIES = ["Attach to image", "Server folder", "Both"]
 PRESETS = ["fast", "small", "uncompressed"]
 
 DESCRIPTION = """Makes an Imaris file (.ims) of every selected image: all resolution levels, calibration in \
 micrometres, channel names and colours, times.
 
-The file is attached to the image, put into a folder of the server, or both. An earlier export is used again as long \
-as neither the image nor the options have changed.
+Fields of wells can become one file per well or per plate instead: a mosaic.
+
+The file is attached to the image (well, plate), put into a folder of the server, or both. An earlier export is used \
+again as long as neither the image nor the options have changed.
 
 Started from the command line: write Reuse_Export=false to switch that off; every other word but 0 means yes."""
 
@@ -39,29 +42,36 @@ def run_script():
         scripts.List("IDs", grouping="02", description="Ids of images, datasets, wells or plates.").ofType(rlong(0)),
         scripts.Long("Image_ID", grouping="03", description="Id of a single image, instead of Data_Type and IDs."),
         scripts.String(
-            "Delivery",
+            "Layout",
             grouping="04",
+            values=texts(LAYOUTS),
+            default=LAYOUTS[0],
+            description="A mosaic shows the fields of a well by their position, the wells as on their plate.",
+        ),
+        scripts.String(
+            "Delivery",
+            grouping="05",
             values=texts(DELIVERIES),
             default=DELIVERIES[0],
             description="Where the Imaris file goes. The folder is set by the administrator of the server.",
         ),
         scripts.String(
             "Compression",
-            grouping="05",
+            grouping="06",
             values=texts(PRESETS),
             default=PRESETS[0],
             description="fast suits most; small takes longer; uncompressed opens fastest in Fiji.",
         ),
         scripts.Bool(
-            "Reuse_Export", grouping="06", default=True, description="Use an earlier export if it is still valid."
+            "Reuse_Export", grouping="07", default=True, description="Use an earlier export if it is still valid."
         ),
-        scripts.List("Channels", grouping="07", description="Numbers from 1, or names; all channels if empty.").ofType(
+        scripts.List("Channels", grouping="08", description="Numbers from 1, or names; all channels if empty.").ofType(
             rstring("")
         ),
-        scripts.Int("First_Z", grouping="08", min=1, description="First section, from 1."),
-        scripts.Int("Last_Z", grouping="09", min=1, description="Last section; the image's last if empty."),
-        scripts.Int("First_T", grouping="10", min=1, description="First time point, from 1."),
-        scripts.Int("Last_T", grouping="11", min=1, description="Last time point; the image's last if empty."),
+        scripts.Int("First_Z", grouping="09", min=1, description="First section, from 1."),
+        scripts.Int("Last_Z", grouping="10", min=1, description="Last section; the image's last if empty."),
+        scripts.Int("First_T", grouping="11", min=1, description="First time point, from 1."),
+        scripts.Int("Last_T", grouping="12", min=1, description="Last time point; the image's last if empty."),
         scripts.String("Message", description="What was done, and what is worth knowing.").out(),
         scripts.Object("File_Annotation", description="The first attached file.").out(),
         scripts.String("Export_Path", description="Where the first file is on the server.").out(),
