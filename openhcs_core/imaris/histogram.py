@@ -192,14 +192,10 @@ def _bins_of(values: np.ndarray, low: float, high: float) -> _Bins:
 
 
 def _counts_of(values: np.ndarray) -> np.ndarray:
-    """Counts of 0, 1, 2 … up to the largest of some uint8 or uint16 values, (n,)."""
+    """Counts of 0, 1, 2 … up to the largest of some uint8 or uint16 values, (n,), or some more."""
     loops = kernels.ready()
     if not loops:
         return np.bincount(values)
     if not hasattr(_scratch, "tables"):
         _scratch.tables = np.zeros((4, 1 << 16), np.uint32)
-    used = _scratch.tables[:, : int(values.max()) + 1]
-    loops.count(values, _scratch.tables)
-    counts = used.sum(axis=0, dtype=np.int64)
-    used[:] = 0
-    return counts
+    return loops.count(values, _scratch.tables)

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Kernels:
     """The compiled loops; none holds the GIL, all take C-contiguous arrays."""
 
-    count: Callable[..., None]
+    count: Callable[..., np.ndarray]
     count_scaled: Callable[..., None]
     mean_of_integers: Callable[..., None]
     mean_of_floats: Callable[..., bool]
@@ -53,16 +53,31 @@ def prepare_in_background() -> None:
         threading.Thread(target=prepare, name="ims-kernels").start()
 
 
-def count(values: np.ndarray, tables: np.ndarray) -> None:
-    """Count uint8 or uint16 values, (n,), into four tables (4, 65536): neighbours must not wait for each other."""
+def count(values: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Counts of 0, 1, 2 … up to the largest of uint8 or uint16 values, (n,), or some more.
+
+    Four tables, (4, 65536), of zeros are used and left so: neighbours must not wait for each other.
+    """
+    bits = 0
     whole = values.size // 4 * 4
     for i in range(0, whole, 4):
-        tables[0, values[i]] += 1
-        tables[1, values[i + 1]] += 1
-        tables[2, values[i + 2]] += 1
-        tables[3, values[i + 3]] += 1
+        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        tables[0, a] += 1
+        tables[1, b] += 1
+        tables[2, c] += 1
+        tables[3, d] += 1
+        bits |= a | b | c | d
     for i in range(whole, values.size):
         tables[0, values[i]] += 1
+        bits |= values[i]
+    size = 1
+    while size <= bits:
+        size *= 2
+    counts = np.empty(size, np.int64)
+    for value in range(size):
+        counts[value] = tables[0, value] + tables[1, value] + tables[2, value] + tables[3, value]
+    tables[:, :size] = 0
+    return counts
 
 
 def count_scaled(values: np.ndarray, scale: float, first: int, counts: np.ndarray) -> None:
@@ -71,14 +86,19 @@ def count_scaled(values: np.ndarray, scale: float, first: int, counts: np.ndarra
         counts[int(math.floor(float(values[i]) * scale)) - first] += 1
 
 
-def mean_of_integers(block: np.ndarray, fz: int, fy: int, mean: np.ndarray) -> None:
-    """Truncated mean of boxes of fz × fy × 2 voxels; where fz or fy is 1, voxels count twice in sum and number."""
-    depth, height, width = mean.shape
+def mean_of_integers(
+    block: np.ndarray, fz: int, fy: int, target: np.ndarray, first: tuple[int, int, int], size: tuple[int, int, int]
+) -> None:
+    """Truncated mean of boxes of fz × fy × 2 voxels; where fz or fy is 1, voxels count twice in sum and number.
+
+    The means become those voxels of `target` that begin at `first`, `size` of them.
+    """
+    depth, height, width = size
     for z in range(depth):
         for y in range(height):
             a, b = block[fz * z, fy * y], block[fz * z, fy * y + fy - 1]
             c, d = block[fz * z + fz - 1, fy * y], block[fz * z + fz - 1, fy * y + fy - 1]
-            row = mean[z, y]
+            row = target[first[0] + z, first[1] + y, first[2] : first[2] + width]
             for x in range(width):
                 left, right = 2 * x, 2 * x + 1
                 row[x] = (
@@ -87,14 +107,16 @@ def mean_of_integers(block: np.ndarray, fz: int, fy: int, mean: np.ndarray) -> N
                 ) >> np.uint64(3)  # fmt: skip
 
 
-def mean_of_floats(block: np.ndarray, fz: int, fy: int, mean: np.ndarray) -> bool:
+def mean_of_floats(
+    block: np.ndarray, fz: int, fy: int, target: np.ndarray, first: tuple[int, int, int], size: tuple[int, int, int]
+) -> bool:
     """Mean of boxes of fz × fy × 2 voxels, summed along x, then y, then z; whether all of it is finite."""
-    depth, height, width = mean.shape
+    depth, height, width = size
     number = np.float32(fz * fy * 2)
     finite = True
     for z in range(depth):
         for y in range(height):
-            row = mean[z, y]
+            row = target[first[0] + z, first[1] + y, first[2] : first[2] + width]
             a, b = block[fz * z, fy * y], block[fz * z, fy * y + fy - 1]
             for x in range(width):
                 row[x] = a[2 * x] + a[2 * x + 1]
@@ -127,10 +149,11 @@ def compiled() -> Kernels:
     # Compilation happens at the first call with each type: here, before anyone waits for a result.
     for name in ("u1", "u2", "u4", "f4"):
         block = np.zeros((2, 2, 2), name)
-        mean, flat = np.empty((1, 1, 1), name), block.reshape(-1)
+        target, flat = np.empty((1, 1, 1), name), block.reshape(-1)
         if block.itemsize <= 2:
             kernels.count(flat, np.zeros((4, 1 << 8 * block.itemsize), np.uint32))
         else:
             kernels.count_scaled(flat, 1.0, 0, np.zeros(1, np.int64))
-        (kernels.mean_of_floats if block.dtype.kind == "f" else kernels.mean_of_integers)(block, 2, 2, mean)
+        mean = kernels.mean_of_floats if block.dtype.kind == "f" else kernels.mean_of_integers
+        mean(block, 2, 2, target, (0, 0, 0), (1, 1, 1))
     return kernels

@@ -29,28 +29,53 @@ def reduce_box(block: np.ndarray, factors: Shape3) -> np.ndarray:
     ndarray, (z // fz, y // fy, x // fx)
         Same type as `block`.
     """
+    z, y, x = (side // factor for side, factor in zip(block.shape, factors, strict=True))
+    mean = np.empty((z, y, x), block.dtype)
+    reduce_into(mean, (0, 0, 0), mean.shape, block, factors)
+    return mean
+
+
+def reduce_into(target: np.ndarray, first: Shape3, size: Shape3, block: np.ndarray, factors: Shape3) -> None:
+    """As `reduce_box`, but the means become a part of another block.
+
+    Parameters
+    ----------
+    target : ndarray, (z, y, x)
+        C-contiguous, of the type of `block`.
+    first, size : (z, y, x)
+        The part of it: first voxel, and number of voxels.
+    block : ndarray, (z, y, x)
+        At least as large as `size` times `factors`; what is beyond that does not count.
+    factors : (z, y, x)
+    """
     fz, fy, fx = factors
-    if factors == (1, 1, 1):
-        return block.copy()
     loops = kernels.ready()
     if loops and fx == 2 and block.flags.c_contiguous:
-        mean = np.empty((block.shape[0] // fz, block.shape[1] // fy, block.shape[2] // fx), block.dtype)
         if block.dtype.kind == "u":
-            loops.mean_of_integers(block, fz, fy, mean)
-            return mean
-        if loops.mean_of_floats(block, fz, fy, mean):
-            return mean
-    z, y, x = (size // factor * factor for size, factor in zip(block.shape, factors, strict=True))
-    block = block[:z, :y, :x]
-    if block.dtype.kind == "f":
-        return _mean_of_floats(block, factors)
+            loops.mean_of_integers(block, fz, fy, target, first, size)
+            return
+        if loops.mean_of_floats(block, fz, fy, target, first, size):
+            return
+    place = target[tuple(slice(low, low + length) for low, length in zip(first, size, strict=True))]
+    block = block[: size[0] * fz, : size[1] * fy, : size[2] * fx]
+    if factors == (1, 1, 1):
+        place[:] = block
+    elif block.dtype.kind == "f":
+        place[:] = _mean_of_floats(block, factors)
+    else:
+        place[:] = _mean_of_integers(block, factors)
+
+
+def _mean_of_integers(block: np.ndarray, factors: Shape3) -> np.ndarray:
+    """Truncated mean, in a wider type."""
+    fz, fy, fx = factors
     total = _pair_sums(block) if fx == 2 else block.astype(_WIDER[block.itemsize])
     if fy == 2:
         total = total[:, 0::2] + total[:, 1::2]
     if fz == 2:
         total = total[0::2] + total[1::2]
     total >>= (fz * fy * fx).bit_length() - 1
-    return total.astype(block.dtype)
+    return total
 
 
 def _pair_sums(block: np.ndarray) -> np.ndarray:

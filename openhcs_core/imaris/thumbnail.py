@@ -64,7 +64,9 @@ def composite(projections: Sequence[np.ndarray], channels: Sequence[ImsChannel])
 def shrunk(picture: np.ndarray, size: int = THUMBNAIL_SIZE) -> np.ndarray:
     """The picture (y, x, 3) within `size` × `size` pixels, aspect kept, by averaging; never enlarged."""
     height, width = picture.shape[:2]
-    scale = min(1.0, size / max(height, width))
+    scale = size / max(height, width)
+    if scale >= 1:
+        return picture
     result = picture.astype(np.float64)
     for axis, length in ((0, height), (1, width)):
         number = max(1, round(length * scale))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from openhcs_core.imaris.histogram import Histogram, histogram_for
 from openhcs_core.imaris.layout import Level, Shape3
 from openhcs_core.imaris.pixeltypes import PixelConversion
-from openhcs_core.imaris.pyramid import reduce_box
+from openhcs_core.imaris.pyramid import reduce_into
 
 StoreChunk = Callable[[int, Shape3, np.ndarray, bool], None]
 
@@ -87,11 +86,11 @@ class Volume:
             self.histograms[number].add(chunk, size)
         if number == self._projected_level:
             self._project(start, chunk[: size[0], : size[1], : size[2]])
-        completed = self._reduce(number + 1, start, chunk, size, uniform) if number + 1 < len(self._levels) else []
+        completed = self._reduce(number + 1, start, chunk, size, uniform) if number + 1 < len(self._levels) else None
         self._store(number, start, chunk, uniform)
         del chunk
-        while completed:
-            self._add(number + 1, *completed.pop())
+        if completed:
+            self._add(number + 1, *completed)
         with self._lock:
             self._left -= 1
             finished = self._left == 0
@@ -100,37 +99,28 @@ class Volume:
 
     def _reduce(
         self, number: int, start: Shape3, chunk: np.ndarray, size: Shape3, uniform: bool
-    ) -> list[tuple[Shape3, np.ndarray]]:
-        """Spread the reduced chunk over the open chunks of the next level; return those now complete."""
+    ) -> tuple[Shape3, np.ndarray] | None:
+        """Reduce a chunk into the open one of the next level that holds it all; return that if it is complete now."""
         level = self._levels[number]
-        begin = [first // factor for first, factor in zip(start, level.factors, strict=True)]
-        end = [
-            min((first + length) // factor, whole)
-            for first, length, factor, whole in zip(start, size, level.factors, level.shape, strict=True)
-        ]
-        if any(low >= high for low, high in zip(begin, end, strict=True)):
-            return []
-        reduced = chunk[:1, :1, :1] if uniform else reduce_box(chunk, level.factors)
-        spans = (
-            range(low // side * side, high, side) for low, high, side in zip(begin, end, level.chunks, strict=True)
-        )
-        completed = []
-        for key_z, key_y, key_x in product(*spans):
-            key = key_z, key_y, key_x
-            low = [max(a, first) for a, first in zip(begin, key, strict=True)]
-            high = [min(a, first + side) for a, first, side in zip(end, key, level.chunks, strict=True)]
-            with self._lock:
-                entry = self._open[number].get(key)
-                if entry is None:
-                    voxels = level_size(level, key)
-                    make = np.empty if voxels == level.chunks else np.zeros
-                    entry = self._open[number][key] = [make(level.chunks, reduced.dtype), prod(voxels)]
-            entry[0][_box(low, high, key)] = reduced if uniform else reduced[_box(low, high, begin)]
-            with self._lock:
-                entry[1] -= prod(b - a for a, b in zip(low, high, strict=True))
-                if entry[1] == 0:
-                    completed.append((key, self._open[number].pop(key)[0]))
-        return completed
+        spans = zip(start, size, level.factors, level.chunks, strict=True)
+        parts = [(a // factor // side * side, a // factor, (a + length) // factor) for a, length, factor, side in spans]
+        (z, z0, z1), (y, y0, y1), (x, x0, x1) = parts
+        key, first, extent = (z, y, x), (z0 - z, y0 - y, x0 - x), (z1 - z0, y1 - y0, x1 - x0)
+        if not all(extent):
+            return None
+        with self._lock:
+            entry = self._open[number].get(key)
+            if entry is None:
+                voxels = level_size(level, key)
+                make = np.empty if voxels == level.chunks else np.zeros
+                entry = self._open[number][key] = [make(level.chunks, chunk.dtype), prod(voxels)]
+        if uniform:
+            entry[0][z0 - z : z1 - z, y0 - y : y1 - y, x0 - x : x1 - x] = chunk[0, 0, 0]
+        else:
+            reduce_into(entry[0], first, extent, chunk, level.factors)
+        with self._lock:
+            entry[1] -= prod(extent)
+            return (key, self._open[number].pop(key)[0]) if entry[1] == 0 else None
 
     def _project(self, start: Shape3, voxels: np.ndarray) -> None:
         assert self.projection is not None
@@ -151,8 +141,3 @@ def is_uniform(chunk: np.ndarray) -> bool:
     """Whether all voxels of a C-contiguous chunk are the same, bit by bit."""
     bits = chunk.reshape(-1).view(f"u{chunk.itemsize}")
     return bits[0] == bits[bits.size // 2] == bits[-1] and bool(np.all(bits == bits[0]))
-
-
-def _box(low: Sequence[int], high: Sequence[int], origin: Sequence[int]) -> tuple[slice, ...]:
-    """Index of the voxels from `low` to `high` in an array whose first voxel is `origin`."""
-    return tuple(slice(a - o, b - o) for a, b, o in zip(low, high, origin, strict=True))

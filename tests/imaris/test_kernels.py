@@ -7,7 +7,7 @@ import pytest
 
 from openhcs_core.imaris import ImsWriter, check_ims, kernels
 from openhcs_core.imaris.histogram import CountHistogram, RangeHistogram
-from openhcs_core.imaris.pyramid import reduce_box
+from openhcs_core.imaris.pyramid import reduce_box, reduce_into
 from tests.imaris.images import noise
 
 INTERPRETED = kernels.Kernels(kernels.count, kernels.count_scaled, kernels.mean_of_integers, kernels.mean_of_floats)
@@ -43,6 +43,18 @@ def test_means(loops, factors, dtype, monkeypatch):
     expected = without_loops(monkeypatch, lambda: reduce_box(block, factors))
     np.testing.assert_array_equal(result, expected)
     np.testing.assert_array_equal(reduce_box(np.asfortranarray(block), factors), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "float32"])
+def test_means_as_a_part_of_another_block(loops, dtype, monkeypatch):
+    block, target = noise((5, 6, 8), dtype), noise((4, 5, 7), dtype, 1)
+    expected = target.copy()
+    expected[1:3, 2:4, 3:6] = without_loops(monkeypatch, lambda: reduce_box(block[:4, :4, :6], (2, 2, 2)))
+    result = target.copy()
+    reduce_into(result, (1, 2, 3), (2, 2, 3), block, (2, 2, 2))
+    np.testing.assert_array_equal(result, expected)
+    without_loops(monkeypatch, lambda: reduce_into(target, (1, 2, 3), (2, 2, 3), block, (2, 2, 2)))
+    np.testing.assert_array_equal(target, expected)
 
 
 def test_means_with_holes(loops, monkeypatch):
