@@ -13,6 +13,7 @@ from typing import Any
 from openhcs_core import __version__
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.local.command import add_command
+from openhcs_core.pipeline.command import add_commands
 
 DEFAULT_PORT = 4064
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="openhcs", description="OMERO scripts for Imaris export.")
+    parser = argparse.ArgumentParser(prog="openhcs", description="OMERO scripts, Imaris export and pipelines.")
     parser.add_argument("--version", action="version", version=f"openhcs {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     scripts = commands.add_parser("scripts", help="the scripts of this distribution on an OMERO.server")
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (listing, register):
         _add_login(command)
     add_command(commands)
+    add_commands(commands)
     return parser
 
 

@@ -9,6 +9,8 @@ A file, because OMERO processors hand only a few environment variables on to a s
     threads = 4                   # of one export
     bioformats_jar = "/opt/bioformats_package.jar"  # or a folder of jars; for formats other than TIFF and OME-Zarr
     java_home = "/usr/lib/jvm/default"              # Java for it, if not the one of JAVA_HOME
+    block_plugins = ["openhcs_dask"]                # plugins that are not loaded
+    trusted_pipelines = false                       # may administrators run pipelines that are programs?
 
     [path_map]                    # where this machine sees folders of the OMERO.server
     "/OMERO/ManagedRepository" = "/mnt/omero/ManagedRepository"
@@ -54,6 +56,10 @@ class Settings:
         OME-Zarr are read through the API of OMERO only.
     java_home : Path, optional
         Folder of the Java that runs Bio-Formats; found as ``JAVA_HOME`` says, or where the system has it, unless set.
+    block_plugins : tuple of str
+        Names of plugins that are not loaded.
+    trusted_pipelines : bool
+        Whether administrators of OMERO may run pipelines that are programs; see `openhcs_core.pipeline.trusted`.
     path_map : mapping of str to Path
         Where this machine sees folders of the OMERO.server, if elsewhere.
     source : Path, optional
@@ -65,6 +71,8 @@ class Settings:
     threads: int | None = None
     bioformats_jar: Path | None = None
     java_home: Path | None = None
+    block_plugins: tuple[str, ...] = ()
+    trusted_pipelines: bool = False
     path_map: Mapping[str, Path] = field(default_factory=dict)
     source: Path | None = None
 
@@ -132,6 +140,16 @@ def read_settings(file: Path) -> Settings:
         if type(threads) is not int or threads < 1:
             raise SettingsError(f"{file}: 'threads' must be a whole number from 1, not {threads!r}.")
         values["threads"] = threads
+    if "block_plugins" in table:
+        names = table["block_plugins"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise SettingsError(f"{file}: 'block_plugins' must be a list of names, not {names!r}.")
+        values["block_plugins"] = tuple(names)
+    if "trusted_pipelines" in table:
+        trusted = table["trusted_pipelines"]
+        if not isinstance(trusted, bool):
+            raise SettingsError(f"{file}: 'trusted_pipelines' must be true or false, not {trusted!r}.")
+        values["trusted_pipelines"] = trusted
     if "path_map" in table:
         entries = table["path_map"]
         if not isinstance(entries, dict):

@@ -22,7 +22,7 @@ ROOMS = {
     "execution": {"omero", "pipeline", "streaming"},
     "imaris": set(),
     "local": {"imaris"},
-    "omero": {"imaris", "local", "storage"},
+    "omero": {"imaris", "local", "pipeline", "storage"},
     "pipeline": {"storage"},
     "storage": set(),
     "streaming": set(),

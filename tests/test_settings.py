@@ -33,7 +33,8 @@ def test_all_settings(tmp_path):
     file = write(
         tmp_path / "openhcs.toml",
         'scratch = "/scratch"\nexport_dir = "/data/exports"\nthreads = 3\nbioformats_jar = "/opt/bioformats.jar"\n'
-        'java_home = "/opt/java"\n[path_map]\n"/OMERO" = "/mnt/omero"\n',
+        'java_home = "/opt/java"\nblock_plugins = ["one", "two"]\ntrusted_pipelines = true\n'
+        '[path_map]\n"/OMERO" = "/mnt/omero"\n',
     )
     assert read_settings(file) == Settings(
         scratch=Path("/scratch"),
@@ -41,6 +42,8 @@ def test_all_settings(tmp_path):
         threads=3,
         bioformats_jar=Path("/opt/bioformats.jar"),
         java_home=Path("/opt/java"),
+        block_plugins=("one", "two"),
+        trusted_pipelines=True,
         path_map={"/OMERO": Path("/mnt/omero")},
         source=file,
     )
@@ -71,6 +74,9 @@ def test_a_named_file_must_exist(tmp_path, monkeypatch):
         ("scratch = 5", "'scratch' must be a full path, beginning with '/', not 5"),
         ('export_dir = "exports"', "'export_dir' must be a full path"),
         ("threads = 0", "'threads' must be a whole number from 1, not 0"),
+        ('block_plugins = "one"', "'block_plugins' must be a list of names, not 'one'"),
+        ("block_plugins = [1]", "'block_plugins' must be a list of names"),
+        ("trusted_pipelines = 1", "'trusted_pipelines' must be true or false, not 1"),
         ("threads = true", "'threads' must be a whole number from 1, not True"),
         ('threads = "4"', "'threads' must be a whole number"),
         ('path_map = "/OMERO"', "'path_map' must be a table"),

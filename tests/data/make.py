@@ -55,6 +55,7 @@ MICROFILM = Archive("microfilm==0.3.0", True, "f06a458234a8bc5fec61eacf7523afbcc
 REGIONPROPS = Archive(
     "napari-skimage-regionprops==0.10.1", True, "a25f8a84ad78f5d09074a32d84996fb6ff900bf82369dfb50501872d23dc22bc"
 )
+STARDIST = Archive("stardist==0.9.2", True, "65120fe0a092608f3d76fc664c67cdf147d02ac4a101937fb806a60a7bcb055a")
 
 FLY_HASHES = {
     "01_POS002_D.TIF": "51a932439b271251a2738e3803e4e1afc44889279724cafef37a7e7262c4021e",
@@ -63,6 +64,18 @@ FLY_HASHES = {
     "01_POS076_D.TIF": "91dc96eee9a84fb5fb513c20dddb339d72f37b6c7c5fe22d95a29a321d857f94",
     "01_POS076_F.TIF": "43ded0cfc9e00bdd750ecc1ddd77d0c0dfea7576ef4a5695f4c742fcfe3a5d2b",
     "01_POS076_R.TIF": "63d70969a489a85871009a7d6f88c848c56ff353d0c0142b3fb317558b58ef0b",
+}
+FLY_THIRD_HASHES = {
+    "01_POS218_D.TIF": "56503777c2812fa8fbf9af77095361480584729367e5aca91cd28a383275317b",
+    "01_POS218_F.TIF": "1d57ab36c495e44cdb01468f8efaa89251f5c5c997662216461f8281755faa71",
+    "01_POS218_R.TIF": "477e9bd9609514d82bdece1491d17d45c9bc96f3a4423560f348c0f67cf79f7b",
+}
+"""The third position, of which no crop is committed."""
+NUCLEI_HASHES = {
+    "img2d.tif": "f9ccc1571b92c861ff87e28463068b43f61bd47357ed0503f711e5cd1eb97750",
+    "mask2d.tif": "59ad5e820b7982ca9d13e946fa6e7f64e2714899e00a2ae6c69aa79aad53d46f",
+    "img3d.tif": "f5626d500c7a738cd321698f43df36e2ac149d98456579c5cbcf8af48c7253e8",
+    "mask3d.tif": "a2ff51b712941a90cf3a5628b11f04f5d7fa3f29c808c065d3be6ff938b215a1",
 }
 KC167_HASHES = {
     "dna.tif": "f2d198272e63f015da3eba1c4790f07755ed17d712229cdc9610577b4a60a8a1",
@@ -87,7 +100,11 @@ MEMBERS = {
     },
     **{
         name: Member(CELLPROFILER, f"cellprofiler/data/examples/ExampleFly/images/{name}", sha256)
-        for name, sha256 in FLY_HASHES.items()
+        for name, sha256 in (FLY_HASHES | FLY_THIRD_HASHES).items()
+    },
+    **{
+        name: Member(STARDIST, f"stardist-0.9.2/stardist/data/images/{name}", sha256)
+        for name, sha256 in NUCLEI_HASHES.items()
     },
 }
 

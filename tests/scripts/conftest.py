@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from bootstrap._cli import OmeroCli
 from embedded_omero.script_runner import Script
 
 SCRIPT = "/openhcs/export_scripts/IMS_Export.py"
@@ -43,8 +44,8 @@ def left(tmp_path):
 
 
 @pytest.fixture
-def script(omero_server):
-    """Id of the registered export script."""
+def scripts_by_path(omero_server):
+    """Ids of all registered scripts."""
     from openhcs_core.omero.scripts import register_scripts
     from openhcs_core.omero.session import session
 
@@ -53,7 +54,13 @@ def script(omero_server):
     ) as client:
         outcomes = register_scripts(client)
     assert [outcome.problem for outcome in outcomes] == [""] * len(outcomes)
-    return next(outcome.id for outcome in outcomes if outcome.path == SCRIPT)
+    return {outcome.path: outcome.id for outcome in outcomes}
+
+
+@pytest.fixture
+def script(scripts_by_path):
+    """Id of the registered export script."""
+    return scripts_by_path[SCRIPT]
 
 
 @pytest.fixture
@@ -72,6 +79,27 @@ def finish(script):
 def export(script, omero_conn):
     """Function which runs the script to its end."""
     return lambda conn=omero_conn, **inputs: Script(conn, script)(inputs)
+
+
+@pytest.fixture
+def cli(omero_server, omero_user, tmp_path):
+    """The command `omero`, logged in."""
+    cli = OmeroCli(tmp_path / "cli")
+    login = cli.login(omero_server.host, omero_server.port, omero_user.name, omero_user.password)
+    assert login.returncode == 0, login.stderr
+    return cli
+
+
+@pytest.fixture
+def messages(omero_conn):
+    """Function which gives the message that a running job shows now."""
+
+    def read(process):
+        query = f"select j.message from ScriptJob j where j.id = {process.getJob().id.val}"
+        ((message,),) = omero_conn.getQueryService().projection(query, None, {"omero.group": "-1"})
+        return message.val
+
+    return read
 
 
 @pytest.fixture

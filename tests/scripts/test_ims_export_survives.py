@@ -36,18 +36,6 @@ def image(omero_server, omero_user, file):
     return result.image_ids[0]
 
 
-@pytest.fixture
-def messages(omero_conn):
-    """Function which gives the message that a running job shows now."""
-
-    def read(process):
-        query = f"select j.message from ScriptJob j where j.id = {process.getJob().id.val}"
-        ((message,),) = omero_conn.getQueryService().projection(query, None, {"omero.group": "-1"})
-        return message.val
-
-    return read
-
-
 def attached(conn, image, folder):
     """Paths of the files attached to an image, downloaded."""
     paths = []

@@ -3,16 +3,7 @@
 import numpy as np
 import pytest
 
-from bootstrap._cli import OmeroCli, launch_outputs
-
-
-@pytest.fixture
-def cli(omero_server, omero_user, tmp_path):
-    """The command `omero`, logged in."""
-    cli = OmeroCli(tmp_path / "cli")
-    login = cli.login(omero_server.host, omero_server.port, omero_user.name, omero_user.password)
-    assert login.returncode == 0, login.stderr
-    return cli
+from bootstrap._cli import launch_outputs
 
 
 @pytest.fixture
