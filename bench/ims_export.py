@@ -2,8 +2,9 @@
 
 Run it with ``python bench/ims_export.py [--quick] [--json FILE]``. The writers take turns, several times; figures
 are medians, unless said otherwise. All write from memory into fresh files on the same disk, and none waits for the
-disk (fsync): what is compared is the work of the writers. The compiled loops of the package numba, where it is installed, are loaded
-before. Without ``--quick`` images of 2 GB and 8 GB are written as well, made on the way, to see whether memory grows.
+disk (fsync): what is compared is the work of the writers. The compiled loops of the package numba, where it is
+installed, are loaded before. Without ``--quick`` images of 2 GB and 8 GB are written as well, made on the way, to see
+whether memory grows.
 Where OMERO's Python is installed, an image is exported by the script in the processor of an embedded OMERO, too.
 """
 

@@ -1,8 +1,9 @@
-"""From a microscopy image in OMERO to an Imaris file, made by an OMERO script in a real OMERO processor."""
+"""An image becomes an Imaris file, a plate goes through a pipeline: by OMERO scripts in a real OMERO processor."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import getpass
 import os
 import re
@@ -11,6 +12,8 @@ import signal
 import sys
 import threading
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +30,8 @@ from tests.readers import read_with_bioformats, read_with_ims_reader
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests" / "data" / "ecoli" / "coli_nucl_ori_crop.ome.tif"
 PLATE = ROOT / "tests" / "data" / "fly"
-SCRIPT = "/openhcs/export_scripts/IMS_Export.py"
+EXPORT = "/openhcs/export_scripts/IMS_Export.py"
+PIPELINE = "/openhcs/pipeline_scripts/Run_Pipeline.py"
 READERS: dict[str, Callable[[Path], np.ndarray]] = {
     "imaris-ims-file-reader": read_with_ims_reader,
     "Bio-Formats": lambda path: read_with_bioformats(path)[0],
@@ -83,6 +87,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _embedded(out: Path, keep: bool) -> None:
     from embedded_omero import EmbeddedOmero
 
+    warnings.filterwarnings("ignore", "object name is not a valid")  # PyTables, of columns with blanks in their names
     with _step("Start the embedded OMERO") as done:
         server = EmbeddedOmero().start()
         done(f"port {server.port}")
@@ -92,7 +97,7 @@ def _embedded(out: Path, keep: bool) -> None:
             image = server.import_files([SAMPLE], dataset="Demo")[0].image_ids[0]
             plate = server.import_plate(_wells(), name="Kc167", channels=["D", "F", "R"], screen="Demo").plate_id
             done(f"Image:{image} (E. coli, 5-D), Plate:{plate} (Drosophila Kc167 cells)")
-        Demo(login, out).run(image)
+        Demo(login, out).run(image, plate)
         if keep:
             _wait(server, out)
     finally:
@@ -127,7 +132,7 @@ The embedded OMERO goes on until Ctrl-C. Its password is in {ready}, which only 
 
 
 class Demo:
-    """The journey of one image.
+    """The journey of one image, and of one plate.
 
     Parameters
     ----------
@@ -141,17 +146,24 @@ class Demo:
         self.out = out
         self.cli = OmeroCli(out / ".omero")
 
-    def run(self, image: int | None = None) -> None:
-        """Register the scripts, export the image, check and show the file."""
+    def run(self, image: int | None = None, plate: int | None = None) -> None:
+        """Register the scripts, export the image, check and show the file; run a pipeline on the plate, if any."""
         try:
             with self._connection() as conn:
                 if image is None:
                     with _step("Upload the sample image") as done:
                         image = upload_sample(conn)
                         done(f"Image:{image}")
-                script = self._register(conn)
-            outputs, seconds = self._launch(script, image)
-            path = self._download(outputs)
+                scripts = self._register(conn)
+            arguments = ("Data_Type=Image", f"IDs={image}", "Reuse_Export=false")
+            outputs, seconds = self._launch(scripts[EXPORT], "IMS_Export.py", *arguments)
+            path = self._download(outputs, outputs["Export_Name"])
+            analysed: dict[str, str] = {}
+            table = None
+            if plate is not None:
+                arguments = ("Data_Type=Plate", f"IDs={plate}", "Pipeline=nuclei_and_cells")
+                analysed, _ = self._launch(scripts[PIPELINE], "Run_Pipeline.py", *arguments)
+                table = self._download(analysed, "measurements.csv")
         finally:
             shutil.rmtree(self.out / ".omero", ignore_errors=True)
         for name, read in READERS.items():
@@ -164,6 +176,8 @@ class Demo:
             preview_png(path, preview, size=768, enlarge=True)
             done()
         self._summary(image, path, preview, seconds, outputs)
+        if table is not None:
+            _analysis(plate, table, analysed)
 
     @contextmanager
     def _connection(self) -> Iterator:
@@ -183,7 +197,7 @@ class Demo:
         finally:
             conn.close()
 
-    def _register(self, conn: Any) -> int:
+    def _register(self, conn: Any) -> dict[str, int]:
         from openhcs_core.errors import OpenHCSError
         from openhcs_core.omero.scripts import register_scripts
 
@@ -196,17 +210,15 @@ class Demo:
                 if outcome.problem:
                     raise DemoFailed(f"{outcome.path}: {outcome.problem}")
             done(", ".join(f"{o.path} ({o.action})" for o in outcomes))
-        return next(o.id for o in outcomes if o.path == SCRIPT and o.id is not None)
+        return {outcome.path: outcome.id for outcome in outcomes if outcome.id is not None}
 
-    def _launch(self, script: int, image: int) -> tuple[dict[str, str], float]:
-        with _step("omero script launch IMS_Export.py") as done:
+    def _launch(self, script: int, name: str, *arguments: str) -> tuple[dict[str, str], float]:
+        with _step(f"omero script launch {name}") as done:
             login = self.cli.login(self.login.host, self.login.port, self.login.user, self.login.password)
             if login.returncode:
                 raise DemoFailed(f"omero login: {login.stderr.strip()}")
             start = time.monotonic()
-            launch = self.cli.run(
-                "script", "launch", str(script), "Data_Type=Image", f"IDs={image}", "Reuse_Export=false"
-            )
+            launch = self.cli.run("script", "launch", str(script), *arguments)
             seconds = time.monotonic() - start
             outputs = launch_outputs(launch.stdout)
             if launch.returncode or "File_Annotation" not in outputs:
@@ -214,9 +226,8 @@ class Demo:
             done(outputs.get("Message", "").splitlines()[0])
         return outputs, seconds
 
-    def _download(self, outputs: dict[str, str]) -> Path:
-        with _step("Download the attachment") as done:
-            name = outputs["Export_Name"]
+    def _download(self, outputs: dict[str, str], name: str) -> Path:
+        with _step(f"Download {name}") as done:
             annotation = re.search(r"\d+", outputs["File_Annotation"])
             if annotation is None:
                 raise DemoFailed(f"no annotation in {outputs['File_Annotation']!r}")
@@ -238,6 +249,20 @@ class Demo:
         table.add_row("Script, start to end", f"{seconds:.1f} s")
         table.add_row("Message", outputs.get("Message", ""))
         console.print(table)
+
+
+def _analysis(plate: int | None, path: Path, outputs: dict[str, str]) -> None:
+    """Show what the pipeline found: objects per well."""
+    with path.open(newline="") as file:
+        wells = Counter(row["Well Name"] for row in csv.DictReader(file) if row["Channel"] == "1")
+    table = Table(title="What the pipeline found", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("Source", f"Plate:{plate}")
+    table.add_row("Nuclei", ", ".join(f"{number} in {well}" for well, number in sorted(wells.items())))
+    table.add_row("Measurements", str(path))
+    table.add_row("Message", outputs.get("Message", ""))
+    console.print(table)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from openhcs_core import __version__
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.local.command import add_command
+from openhcs_core.omero.rerun_command import add_command as add_rerun
 from openhcs_core.pipeline.command import add_commands
 
 DEFAULT_PORT = 4064
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_login(command)
     add_command(commands)
     add_commands(commands)
+    add_rerun(commands, _add_login, _session)
     return parser
 
 

@@ -9,7 +9,7 @@ import pytest
 from openhcs_core import __version__
 from openhcs_core.cli import main
 
-SCRIPT = "/openhcs/export_scripts/IMS_Export.py"
+SCRIPTS = ["/openhcs/export_scripts/IMS_Export.py", "/openhcs/pipeline_scripts/Run_Pipeline.py"]
 
 
 @pytest.fixture(autouse=True)
@@ -47,19 +47,19 @@ def test_scripts_from_nothing_and_back(login, capsys):
         header, *rows = capsys.readouterr().out.splitlines()
         return status, header.split(), [row.split(maxsplit=2) for row in rows]
 
+    def rows(state, ids=None):
+        return [[number, path, state] for number, path in zip(ids or ["-"] * len(SCRIPTS), SCRIPTS, strict=True)]
+
     table("register", "--remove")
-    assert table("list") == (0, ["Id", "Script", "State"], [["-", SCRIPT, "missing"]])
-    assert table("register", "--dry-run") == (
-        0,
-        ["Id", "Script", "Action", "Problem"],
-        [["-", SCRIPT, "would upload"]],
-    )
-    status, _, [[number, path, action]] = table("register")
-    assert (status, path, action) == (0, SCRIPT, "uploaded")
-    assert table("list")[2] == [[number, SCRIPT, "current"]]
-    assert table("register")[2] == [[number, SCRIPT, "already current"]]
-    assert table("register", "--remove", "--dry-run")[2] == [[number, SCRIPT, "would remove"]]
-    assert table("register", "--remove")[2] == [[number, SCRIPT, "removed"]]
+    assert table("list") == (0, ["Id", "Script", "State"], rows("missing"))
+    assert table("register", "--dry-run") == (0, ["Id", "Script", "Action", "Problem"], rows("would upload"))
+    status, _, registered = table("register")
+    ids = [number for number, _, _ in registered]
+    assert (status, registered, len(set(ids))) == (0, rows("uploaded", ids), len(SCRIPTS))
+    assert table("list")[2] == rows("current", ids)
+    assert table("register")[2] == rows("already current", ids)
+    assert table("register", "--remove", "--dry-run")[2] == rows("would remove", ids)
+    assert table("register", "--remove")[2] == rows("removed", ids)
 
 
 def test_a_script_that_does_not_work_makes_the_status_1(login, capsys, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_session_by_its_key(omero_server, omero_conn, capsys, monkeypatch):
     monkeypatch.setenv("MY_KEY", omero_conn.c.getSessionId())
     place = ["--server", omero_server.host, "--port", str(omero_server.port)]
     assert main(["scripts", "list", *place, "--session-key-env", "MY_KEY"]) == 0
-    assert SCRIPT in capsys.readouterr().out
+    assert SCRIPTS[0] in capsys.readouterr().out
     assert main(["scripts", "register", *place, "--session-key-env", "MY_KEY"]) == 1
     assert capsys.readouterr().err.startswith("openhcs: You may not register scripts")
 
@@ -87,7 +87,7 @@ def test_the_session_of_omero_login(omero_server, omero_conn, omero_user, capsys
     store.add(omero_server.host, omero_user.name, key, properties)
     store.set_current(omero_server.host, omero_user.name, key, properties)
     assert main(["scripts", "list"]) == 0
-    assert SCRIPT in capsys.readouterr().out
+    assert SCRIPTS[0] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -133,4 +133,4 @@ def test_register_of_the_checkout(omero_server):
         text=True,
     )
     assert (run.returncode, run.stderr) == (0, "")
-    assert SCRIPT in run.stdout
+    assert SCRIPTS[0] in run.stdout

@@ -14,6 +14,7 @@ from omero.sys import ParametersI
 
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.metadata import micrometres, usable
+from openhcs_core.plate import well_name
 
 SIZE_TOLERANCE = 1e-3
 """Relative difference of voxel sizes that does not count: an error of one pixel in a thousand."""
@@ -65,16 +66,6 @@ class Field:
         return {axis: getattr(self.pixels, f"size{axis}").val for axis in "TCZYX"}
 
 
-def well_name(row: int, column: int) -> str:
-    """Name of a well whose row and column count from 0: ``B03``; rows after Z are AA, AB ..."""
-    letters = ""
-    row += 1
-    while row:
-        row, letter = divmod(row - 1, 26)
-        letters = chr(ord("A") + letter) + letters
-    return f"{letters}{column + 1:02d}"
-
-
 def load_fields(conn: BlitzGateway, well_ids: Sequence[int], image_ids: Sequence[int]) -> list[Field]:
     """Those fields of some wells that are one of some images, by row, column and place in the well.
 
@@ -98,8 +89,7 @@ def load_fields(conn: BlitzGateway, well_ids: Sequence[int], image_ids: Sequence
         conn.SERVICE_OPTS,
     )
     planes = query.findAllByQuery(
-        "select p from PlaneInfo p where p.pixels.image.id in (:images) "
-        "and p.theZ = 0 and p.theC = 0 and p.theT = 0",
+        "select p from PlaneInfo p where p.pixels.image.id in (:images) and p.theZ = 0 and p.theC = 0 and p.theT = 0",
         ParametersI().addLongs("images", list(image_ids)),
         conn.SERVICE_OPTS,
     )

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import omero
@@ -21,6 +17,7 @@ from openhcs_core.errors import OpenHCSError
 from openhcs_core.imaris import ImsCancelled
 from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.ims_image import SubjectExport
+from openhcs_core.omero.job import RELIABLE_S, SIGTERM_STATUS, said, stop_on_sigterm
 from openhcs_core.omero.names import one_line, size_text, unique_name
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.request import ExportRequest
@@ -34,7 +31,6 @@ from openhcs_core.settings import load_settings
 
 logger = logging.getLogger(__name__)
 
-SIGTERM_STATUS = 128 + signal.SIGTERM
 LISTED = 20
 """Exports that the message names one by one."""
 GOES_ON = f"Start the same export again: it goes on after what is complete, which is kept for {KEPT_DAYS} days."
@@ -43,8 +39,6 @@ SESSION_OVER = (
     "for a larger omero.scripts.timeout."
 )
 STOPPED = f"Stopped from outside. {GOES_ON}"
-RELIABLE_S = 5.0
-"""Seconds after which a rate tells how long the rest takes."""
 
 
 def run(client: omero.client) -> int:
@@ -62,7 +56,7 @@ def run(client: omero.client) -> int:
     """
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told in the message
     job: ImsExport | None = None
-    with _sigterm() as stop:
+    with stop_on_sigterm() as stop:
         try:
             job = ImsExport(client, stop)
             status = job.run()
@@ -74,7 +68,7 @@ def run(client: omero.client) -> int:
             status = SIGTERM_STATUS
         except Exception as error:
             traceback.print_exc()
-            message = SESSION_OVER if session_is_over(error) else f"Nothing was exported: {_said(error)}"
+            message = SESSION_OVER if session_is_over(error) else f"Nothing was exported: {said(error)}"
             status = 1
         finally:
             if job is not None:
@@ -153,7 +147,7 @@ class ImsExport:
                 if session_is_over(error):
                     raise
                 traceback.print_exc()
-                self.failed.append(f"Not exported: {label}: {_said(error)}")
+                self.failed.append(f"Not exported: {label}: {said(error)}")
             remaining = len(subjects) - number
             if remaining:
                 self._warn(f"{remaining} more", (time.monotonic() - begin) / number * remaining)
@@ -180,7 +174,7 @@ class ImsExport:
                 if path is None or isinstance(error, (Stopped, ImsCancelled)):
                     raise
                 traceback.print_exc()
-                self.failed.append(f"Not attached: {label}: {_said(error)}")
+                self.failed.append(f"Not attached: {label}: {said(error)}")
         name = export.name if annotation is None else annotation.file.name.val
         statement = f"{label} exported to {name}"
         if annotation is not None:
@@ -231,27 +225,3 @@ class ImsExport:
                 f"Warning: {what}: about {duration_text(seconds_left)} are needed, but the session of this script "
                 f"ends in {duration_text(self._deadline - now)} (omero.scripts.timeout). {GOES_ON}"
             )
-
-
-def _said(error: Exception) -> str:
-    """What an error says to a person; the traceback is in the script's error output."""
-    if isinstance(error, OpenHCSError):
-        return str(error)
-    return f"unexpected {type(error).__name__}: {getattr(error, 'message', None) or error}"
-
-
-@contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets; a second SIGTERM ends the process where it stands."""
-    stop = threading.Event()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise SystemExit(SIGTERM_STATUS)
-        stop.set()
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)

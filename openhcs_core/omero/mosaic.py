@@ -15,12 +15,13 @@ import numpy as np
 from omero.gateway import BlitzGateway, ImageWrapper, PlateWrapper, WellWrapper
 
 from openhcs_core.omero.errors import OmeroError
-from openhcs_core.omero.fields import LISTED, Field, check_alike, load_fields, positions, value_range, well_name
+from openhcs_core.omero.fields import LISTED, Field, check_alike, load_fields, positions, value_range
 from openhcs_core.omero.metadata import Crop, ImageMetadata, channel_names, image_metadata, micrometres, traced_to
 from openhcs_core.omero.pixels import ImagePixels
 from openhcs_core.omero.raw_pixels import DTYPES
 from openhcs_core.omero.subject import pixels_identity
 from openhcs_core.placement import Placement, place_fields, place_wells
+from openhcs_core.plate import well_name
 from openhcs_core.settings import Settings
 
 MAX_OPEN = 64

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,24 +15,20 @@ import omero
 from omero.cmd import ERR, Delete2
 from omero.constants.namespaces import NSCREATED
 from omero.gateway import BlitzGateway, BlitzObjectWrapper
-from omero.model import ChecksumAlgorithmI, FileAnnotationI, OriginalFileI
-from omero.model.enums import ChecksumAlgorithmSHA1160
-from omero.rtypes import rlong, rstring, rtime, unwrap
+from omero.model import FileAnnotationI, OriginalFileI
+from omero.rtypes import rstring, rtime, unwrap
 from omero.sys import ParametersI
 
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.names import unique_name
 from openhcs_core.omero.scratch import KEPT_DAYS
 from openhcs_core.omero.session import in_group, session_is_over
+from openhcs_core.omero.upload import UPLOADS, original_file, send_file
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = f"{NSCREATED}/openhcs/export_scripts/IMS_Export"
-BLOCK_BYTES = 4 << 20
-BLOCKS_AT_ONCE = 3
 DELETE_S = 60.0
-UPLOADS = "/openhcs/"
-"""Path of uploaded files in OMERO, by which those are found whose upload was never completed."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +117,9 @@ def attach(
     context = in_group(conn, target.getDetails().getGroup().getId())
     others = [found for found in _attachments(conn, target) if not _replaceable(conn, found, origin)]
     name = unique_name(name, {found.file.name.val.casefold() for found in others})
-    file = _save(conn, _original_file(path, name), kind, context)
+    file = _save(conn, original_file(path, name), kind, context)
     try:
-        _upload(conn, file, path, context, progress)
+        send_file(conn, file, path, context, progress)
         annotation = FileAnnotationI()
         annotation.ns = rstring(NAMESPACE)
         annotation.description = rstring(origin.description())
@@ -185,55 +178,11 @@ def _file_exists(conn: BlitzGateway, annotation: Any) -> bool:
         store.close()
 
 
-def _original_file(path: Path, name: str) -> OriginalFileI:
-    file = OriginalFileI()
-    file.name, file.path = rstring(name), rstring(UPLOADS)
-    file.size = rlong(path.stat().st_size)
-    file.mimetype = rstring("application/octet-stream")
-    hasher = ChecksumAlgorithmI()
-    hasher.value = rstring(ChecksumAlgorithmSHA1160)
-    file.hasher = hasher
-    return file
-
-
 def _save(conn: BlitzGateway, value: Any, kind: str, context: dict[str, str]) -> Any:
     try:
         return conn.getUpdateService().saveAndReturnObject(value, context)
     except (omero.SecurityViolation, omero.ValidationException) as error:
         raise OmeroError(f"OMERO does not let you attach a file to the {kind.lower()}: {error.message}.") from error
-
-
-def _upload(
-    conn: BlitzGateway, file: Any, path: Path, context: dict[str, str], progress: Callable[[int, int], object]
-) -> None:
-    """Send a file; blocks are read and summed up while others are on their way."""
-    digest, offset, total = hashlib.sha1(usedforsecurity=False), 0, path.stat().st_size
-    store = conn.c.sf.createRawFileStore(context)
-    try:
-        store.setFileId(file.id.val, context)
-        with ThreadPoolExecutor(BLOCKS_AT_ONCE, "upload") as senders, path.open("rb") as source:
-            sent: deque[tuple[int, Future[None]]] = deque()
-            while block := source.read(BLOCK_BYTES):
-                progress(sent[0][0] if sent else offset, total)
-                sent.append((offset, senders.submit(store.write, block, offset, len(block), context)))
-                digest.update(block)
-                offset += len(block)
-                if len(sent) == BLOCKS_AT_ONCE:
-                    sent.popleft()[1].result()
-            for _, future in sent:
-                future.result()
-        saved = store.save(context)
-    except omero.ServerError as error:
-        if session_is_over(error):
-            raise
-        raise OmeroError(f"OMERO did not take the file: {error.message}. Is its disk full?") from error
-    finally:
-        try:
-            store.close()
-        except Ice.ObjectNotExistException:
-            logger.debug("The session ended before the upload did")
-    if saved is None or saved.hash is None or saved.hash.val != digest.hexdigest():
-        raise OmeroError("what OMERO received is not what was sent; nothing was attached. Export again.")
 
 
 def _delete(conn: BlitzGateway, kind: str, ids: list[int], context: dict[str, str]) -> None:

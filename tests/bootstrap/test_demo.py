@@ -34,14 +34,14 @@ def demo(*arguments, **environment):
             process.kill()
 
 
-def check_results(output, folder):
+def check_results(output, folder, *others):
     for reader in ("imaris-ims-file-reader", "Bio-Formats"):
         assert f"by {reader}" in output
     assert output.count("all 368,640 voxels are equal") == 2
     assert (folder / f"{NAME}.ims").stat().st_size > 100_000
     assert (folder / f"{NAME}.png").read_bytes().startswith(b"\x89PNG")
     assert str(folder / f"{NAME}.ims") in output
-    assert sorted(p.name for p in folder.iterdir()) == [f"{NAME}.ims", f"{NAME}.png"]
+    assert sorted(p.name for p in folder.iterdir()) == [f"{NAME}.ims", f"{NAME}.png", *others]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -57,7 +57,9 @@ def test_demo_and_a_server_which_stays(tmp_path, number):
     assert process.returncode == 0, output
     assert f"omero login -s 127.0.0.1 -p {known['port']}" in output
     assert known["password"] not in output
-    check_results(output, tmp_path)
+    assert "87 objects of 'nuclei' as masks" in output
+    assert "38 in A01, 49 in A02" in output
+    check_results(output, tmp_path, "measurements.csv")
 
 
 def test_demo_on_another_server(omero_server, tmp_path):

@@ -79,6 +79,9 @@ def python(*folders: Path, code: str, cwd: Path) -> str:
         ("openhcs_core", "openhcs_core"),
         ("omero_scripts", "omero_scripts"),
         ("bootstrap/embedded_omero", "embedded_omero"),
+        ("plugins/openhcs_backends", "openhcs_backends"),
+        ("plugins/openhcs_dask", "openhcs_dask"),
+        ("plugins/openhcs_functions", "openhcs_functions"),
     ],
 )
 def test_wheel_holds_every_file_of(members, home, package):

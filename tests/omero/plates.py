@@ -45,7 +45,10 @@ def write_plate(path: Path, wells: Mapping[tuple[int, int], Sequence[PlateField]
                 data += f'<Plane TheZ="0" TheC="0" TheT="0" {_position(at.stage, at.stage_unit)}/>'
             images.append(
                 ome_image(
-                    number, data, sizes=f"{x} {y} {z} {c} {t}", kind=KINDS[at.voxels.dtype.str[1:]],
+                    number,
+                    data,
+                    sizes=f"{x} {y} {z} {c} {t}",
+                    kind=KINDS[at.voxels.dtype.str[1:]],
                     attributes=at.calibration,
                 )  # fmt: skip
             )

@@ -8,10 +8,10 @@ from openhcs_core.imaris import ImsWriter, check_ims
 from openhcs_core.imaris.verify import read_text
 from openhcs_core.omero import mosaic
 from openhcs_core.omero.errors import OmeroError
-from openhcs_core.omero.fields import well_name
 from openhcs_core.omero.metadata import Crop
 from openhcs_core.omero.request import ExportRequest
 from openhcs_core.omero.selection import select_subjects
+from openhcs_core.plate import well_name
 from openhcs_core.settings import Settings
 from tests.omero.plates import PlateField, write_plate
 from tests.readers import read_with_ims_reader
@@ -272,9 +272,7 @@ def test_identity_tells_of_changes(mosaics, omero_conn, conn):
 
     before = identity()
     assert before == subject.identity()
-    sample = omero_conn.getQueryService().findByQuery(
-        f"select s from WellSample s where s.image.id = {max(ids)}", None
-    )
+    sample = omero_conn.getQueryService().findByQuery(f"select s from WellSample s where s.image.id = {max(ids)}", None)
     sample.posY.setValue(4.0)
     omero_conn.getUpdateService().saveObject(sample)
     assert identity() != before

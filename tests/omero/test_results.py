@@ -8,7 +8,7 @@ import omero
 import pytest
 import tifffile
 
-from openhcs_core.omero import results
+from openhcs_core.omero import results, upload
 from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.results import NAMESPACE, Origin, attach, find_attachment, sweep_uploads
 from openhcs_core.omero.session import gateway, in_group
@@ -42,14 +42,14 @@ def annotations(conn, image):
 
 
 def test_attached_file(conn, image, file, monkeypatch):
-    monkeypatch.setattr(results, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(upload, "BLOCK_BYTES", 1000)
     steps = []
     annotation = attach(conn, image, file, "cells.ims", ORIGIN, lambda done, total: steps.append((done, total)))
     size = file.stat().st_size
     acknowledged = [done for done, _ in steps]
     assert acknowledged == sorted(acknowledged)
     assert (acknowledged[0], len(steps)) == (0, -(-size // 1000))
-    assert acknowledged[-1] >= size - 1000 * (1 + results.BLOCKS_AT_ONCE)
+    assert acknowledged[-1] >= size - 1000 * (1 + upload.BLOCKS_AT_ONCE)
     assert {total for _, total in steps} == {size}
     assert annotation.file.name.val == "cells.ims"
     assert annotation.file.size.val == size
@@ -145,7 +145,7 @@ def test_a_group_that_is_not_the_users_default(omero_server, make_user, connect,
 
 
 def test_nothing_is_left_of_a_stopped_upload(conn, image, file, monkeypatch):
-    monkeypatch.setattr(results, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(upload, "BLOCK_BYTES", 1000)
     before = original_files(conn)
 
     def stop(done, total):

@@ -45,9 +45,7 @@ class SessionService:
                     f"(gid={target.id if target else None})"
                 )
         if user is None:
-            raise errors.server_error(
-                omero.RemovedSessionException, f"Cannot find a user with name {principal.name}"
-            )
+            raise errors.server_error(omero.RemovedSessionException, f"Cannot find a user with name {principal.name}")
         return call.core.sessions.create(
             user, group, live_ms=live, idle_ms=idle, sudoer=call.user, event_type=principal.eventType or "User"
         )

@@ -1,0 +1,78 @@
+"""How another process joins a session: what it needs to know, and nothing that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import Glacier2
+import Ice
+import omero
+from omero.gateway import BlitzGateway
+
+from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.session import gateway, stored_session
+
+_SECRET = ("omero.user", "omero.pass", "omero.sess")
+
+
+@dataclass(frozen=True)
+class Login:
+    """A session of OMERO for other processes to join.
+
+    It can be pickled: hand it from process to process by pipe, never by argument, environment, file or log.
+
+    Attributes
+    ----------
+    properties : mapping of str to str
+        Where the server is, as `omero.client` takes it.
+    key : str
+        Of the session.
+    """
+
+    properties: Mapping[str, str] = field(repr=False)
+    key: str = field(repr=False)
+
+    @classmethod
+    def of(cls, client: omero.client) -> Login:
+        """The session of a client."""
+        properties = client.getPropertyMap()
+        return cls({name: properties[name] for name in properties if name not in _SECRET}, client.getSessionId())
+
+    @classmethod
+    def stored(cls) -> Login:
+        """The session of ``omero login``.
+
+        Raises
+        ------
+        OmeroError
+            If there is none.
+        """
+        found = stored_session()
+        if found is None:
+            raise OmeroError("Not logged in to OMERO. Run `omero login` first.")
+        host, port, key = found
+        return cls({"omero.host": host, "omero.port": str(port)}, key)
+
+    @contextmanager
+    def gateway(self) -> Iterator[BlitzGateway]:
+        """A gateway of its own in the session, reading in all groups; the session goes on after it.
+
+        Raises
+        ------
+        OmeroError
+            If the session is over or the server cannot be reached.
+        """
+        client = omero.client(dict(self.properties))
+        try:
+            try:
+                client.joinSession(self.key).detachOnDestroy()
+            except (Glacier2.PermissionDeniedException, Glacier2.CannotCreateSessionException):
+                raise OmeroError("the OMERO session is over. Log in again.") from None
+            except (Ice.Exception, omero.ClientError) as error:
+                raise OmeroError(f"OMERO.server cannot be reached ({type(error).__name__}).") from error
+            client.enableKeepAlive(60)
+            yield gateway(client)
+        finally:
+            client.closeSession()

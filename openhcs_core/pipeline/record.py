@@ -1,0 +1,98 @@
+"""What a run is, so that it can be gone on with, and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from openhcs_core import __version__
+from openhcs_core.pipeline.executors import WellResult
+from openhcs_core.pipeline.plan import CompiledPlate, StepPlan
+from openhcs_core.plate import PlateLayout
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of a run.
+
+    Attributes
+    ----------
+    wells : mapping of str to WellResult
+        All wells of the run, in order.
+    statements : tuple of str
+        What the backends made, and what is to be known about the run; for people.
+    locations : mapping of str to str
+        Where the results are, by name of the backend.
+    seconds : float
+    run : str
+        Identity of the run.
+    """
+
+    wells: Mapping[str, WellResult]
+    statements: tuple[str, ...] = ()
+    locations: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    run: str = ""
+
+    def in_state(self, state: str) -> list[str]:
+        """Names of the wells that are "finished", "skipped", "failed" or "cancelled"."""
+        return [well for well, result in self.wells.items() if result.state == state]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all wells are done, now or before."""
+        return len(self.in_state("finished")) + len(self.in_state("skipped")) == len(self.wells)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was stopped before its end."""
+        return bool(self.in_state("cancelled"))
+
+    def __str__(self) -> str:
+        """One line, such as ``95 wells finished, 1 failed in 12 min``."""
+        counts = [(state, len(self.in_state(state))) for state in ("finished", "skipped", "failed", "cancelled")]
+        words = {"skipped": "were finished before"}
+        told = [f"{count} {words.get(state, state)}" for state, count in counts if count]
+        return f"{len(self.wells)} wells: {', '.join(told)}"
+
+
+def versions(steps: Sequence[StepPlan]) -> dict[str, str]:
+    """Versions of the program and of the packages that the functions come from."""
+    found = {"openhcs_core": __version__, "numpy": np.__version__}
+    for step in steps:
+        for chain in step.chains:
+            for function, _ in chain:
+                package = function.__module__.partition(".")[0]
+                found[package] = str(getattr(sys.modules.get(package), "__version__", __version__))
+    return found
+
+
+def run_identity(compiled: CompiledPlate, steps_text: str, plate: str) -> str:
+    """A name for everything that decides what comes out for a well.
+
+    Parameters
+    ----------
+    compiled : CompiledPlate
+    steps_text : str
+        Text of the steps.
+    plate : str
+        Location of the plate.
+    """
+    facts = {
+        "steps": steps_text,
+        "config": [[step.variable, step.saved, step.save_to] for step in compiled.steps],
+        "plate": [plate, *_identity(compiled.layout)],
+        "versions": versions(compiled.steps),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _identity(layout: PlateLayout) -> list[object]:
+    planes = hashlib.sha256(repr([list(addresses) for addresses in layout.planes.values()]).encode()).hexdigest()
+    sources = sorted(layout.source_ids.values())
+    return [layout.name, list(layout.size_yx), layout.dtype.str, planes, sources]

@@ -1,0 +1,1 @@
+"""Wells on dask.distributed."""
