@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 import traceback
@@ -17,7 +16,7 @@ from openhcs_core.errors import OpenHCSError
 from openhcs_core.imaris import ImsCancelled
 from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.ims_image import SubjectExport
-from openhcs_core.omero.job import RELIABLE_S, SIGTERM_STATUS, said, stop_on_sigterm
+from openhcs_core.omero.job import RELIABLE_S, run_job, said
 from openhcs_core.omero.names import one_line, size_text, unique_name
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.request import ExportRequest
@@ -34,11 +33,6 @@ logger = logging.getLogger(__name__)
 LISTED = 20
 """Exports that the message names one by one."""
 GOES_ON = f"Start the same export again: it goes on after what is complete, which is kept for {KEPT_DAYS} days."
-SESSION_OVER = (
-    f"The OMERO session of this script ended before its work did. {GOES_ON} For long exports ask the administrator "
-    "for a larger omero.scripts.timeout."
-)
-STOPPED = f"Stopped from outside. {GOES_ON}"
 
 
 def run(client: omero.client) -> int:
@@ -54,33 +48,7 @@ def run(client: omero.client) -> int:
     int
         Exit status: 0, 1 if anything failed, 143 after SIGTERM.
     """
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told in the message
-    job: ImsExport | None = None
-    with stop_on_sigterm() as stop:
-        try:
-            job = ImsExport(client, stop)
-            status = job.run()
-            message = job.message()
-        except (Stopped, ImsCancelled):
-            message = STOPPED
-            if job is not None and job.done:
-                message += f" Finished before: {len(job.done)}."
-            status = SIGTERM_STATUS
-        except Exception as error:
-            traceback.print_exc()
-            message = SESSION_OVER if session_is_over(error) else f"Nothing was exported: {said(error)}"
-            status = 1
-        finally:
-            if job is not None:
-                job.progress.close()
-        if status:
-            print(message, file=sys.stderr, flush=True)
-        try:
-            client.setOutput("Message", rstring(message))
-        except Exception as error:
-            if not session_is_over(error):
-                raise
-    return status
+    return run_job(client, ImsExport, nothing="Nothing was exported", goes_on=GOES_ON)
 
 
 class ImsExport:
@@ -141,8 +109,10 @@ class ImsExport:
             meter = ProgressMeter([self._watch, self.progress], place, number, len(subjects))
             try:
                 self._export(subject, label, meter)
-            except (Stopped, ImsCancelled):
+            except Stopped:
                 raise
+            except ImsCancelled as error:
+                raise Stopped("SIGTERM") from error
             except Exception as error:
                 if session_is_over(error):
                     raise

@@ -1,18 +1,100 @@
-"""What the jobs behind the scripts have in common: how they are stopped, and how they say what went wrong."""
+"""What the jobs behind the scripts have in common: how they run, are stopped, and say what went wrong."""
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
+
+import omero
+from omero.rtypes import rstring
 
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.omero.errors import Stopped
+from openhcs_core.omero.progress import JobProgress
+from openhcs_core.omero.session import session_is_over
 
 SIGTERM_STATUS = 128 + signal.SIGTERM
 RELIABLE_S = 5.0
 """Seconds after which a rate tells how long the rest takes."""
+SESSION_OVER = "The OMERO session of this script ended before its work did."
+ASK_FOR_TIME = "For long work ask the administrator for a larger omero.scripts.timeout."
+
+
+class Job(Protocol):
+    """What a script does.
+
+    Attributes
+    ----------
+    done : list of str
+        One statement for each thing that is finished.
+    progress : JobProgress
+    """
+
+    done: list[str]
+    progress: JobProgress
+
+    def run(self) -> int:
+        """Do it; return 0, or 1 if anything failed. Raises Stopped if it was told to end."""
+
+    def message(self) -> str:
+        """What happened, for the person who started the script."""
+
+
+def run_job(
+    client: omero.client, make: Callable[[omero.client, threading.Event], Job], *, nothing: str, goes_on: str
+) -> int:
+    """Do what the inputs of a running script ask for, and set its output ``Message``.
+
+    Parameters
+    ----------
+    client : omero.client
+        As ``omero.scripts.client`` gave it.
+    make : callable
+        ``make(client, stop)`` makes the job; `stop` is set when the work has to end.
+    nothing : str
+        What is said when it failed as a whole, such as "Nothing was exported".
+    goes_on : str
+        What the same job does when it is started again.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 if anything failed, 143 after SIGTERM.
+    """
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told in the message
+    job: Job | None = None
+    with stop_on_sigterm() as stop:
+        try:
+            job = make(client, stop)
+            status = job.run()
+            message = job.message()
+        except Stopped:
+            message, status = f"Stopped from outside. {goes_on}", SIGTERM_STATUS
+            if job is not None and job.done:
+                message += f" Finished before: {len(job.done)}."
+        except Exception as error:
+            traceback.print_exc()
+            message, status = f"{nothing}: {said(error)}", 1
+            if session_is_over(error):
+                message = f"{SESSION_OVER} {goes_on} {ASK_FOR_TIME}"
+        finally:
+            if job is not None:
+                job.progress.close()
+        if status:
+            print(message, file=sys.stderr, flush=True)
+        try:
+            client.setOutput("Message", rstring(message))
+        except Exception as error:
+            if not session_is_over(error):
+                raise
+    return status
 
 
 def said(error: Exception) -> str:

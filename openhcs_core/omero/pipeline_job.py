@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import omero
-from omero.rtypes import robject, rstring
+from omero.rtypes import robject
 
 from openhcs_core.omero.abandoned import sweep_runs
 from openhcs_core.omero.attachments import attach_file, upload
 from openhcs_core.omero.errors import Stopped
-from openhcs_core.omero.job import RELIABLE_S, SIGTERM_STATUS, said, stop_on_sigterm
+from openhcs_core.omero.job import RELIABLE_S, run_job, said
 from openhcs_core.omero.login import Login
 from openhcs_core.omero.pipeline_request import PipelineRequest, pipeline_file
 from openhcs_core.omero.pipeline_run import run_in_omero
@@ -39,11 +39,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GOES_ON = "Start the same pipeline on the same data again: it goes on after the wells that are complete."
-STOPPED = f"Stopped from outside. {GOES_ON}"
-SESSION_OVER = (
-    f"The OMERO session of this script ended before its work did. {GOES_ON} For long runs ask the administrator for "
-    "a larger omero.scripts.timeout."
-)
 LISTED = 10
 """Wells that failed, which the message names one by one."""
 
@@ -61,30 +56,7 @@ def run(client: omero.client) -> int:
     int
         Exit status: 0, 1 if anything failed, 143 after SIGTERM.
     """
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told in the message
-    job: PipelineJob | None = None
-    with stop_on_sigterm() as stop:
-        try:
-            job = PipelineJob(client, stop)
-            status = job.run()
-            message = job.message()
-        except Stopped:
-            message, status = STOPPED, SIGTERM_STATUS
-        except Exception as error:
-            traceback.print_exc()
-            message = SESSION_OVER if session_is_over(error) else f"Nothing was run: {said(error)}"
-            status = 1
-        finally:
-            if job is not None:
-                job.progress.close()
-        if status:
-            print(message, file=sys.stderr, flush=True)
-        try:
-            client.setOutput("Message", rstring(message))
-        except Exception as error:
-            if not session_is_over(error):
-                raise
-    return status
+    return run_job(client, PipelineJob, nothing="Nothing was run", goes_on=GOES_ON)
 
 
 class PipelineJob:

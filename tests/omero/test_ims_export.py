@@ -9,7 +9,8 @@ import pytest
 from omero.rtypes import rlist, rlong, rstring, unwrap
 
 from openhcs_core.omero.errors import Stopped
-from openhcs_core.omero.ims_export import SESSION_OVER, STOPPED, ImsExport, run
+from openhcs_core.omero.ims_export import GOES_ON, ImsExport, run
+from openhcs_core.omero.job import ASK_FOR_TIME, SESSION_OVER
 from openhcs_core.omero.progress import MESSAGE_LENGTH, JobProgress
 from openhcs_core.progress import Progress
 
@@ -38,7 +39,7 @@ def test_a_session_that_ends_in_the_middle(job, omero_server, capsys, monkeypatc
     assert run(job) == 1
     errors = capsys.readouterr().err
     assert errors.startswith("Traceback")
-    assert errors.endswith(f"{SESSION_OVER}\n")
+    assert errors.endswith(f"{SESSION_OVER} {GOES_ON} {ASK_FOR_TIME}\n")
     assert sorted(path.name for path in (tmp_path / "scratch").glob("*/*/*/*")) == ["lock", "made.ims"]
 
 
@@ -85,7 +86,7 @@ def test_sigterm_before_the_work(job, monkeypatch):
     monkeypatch.setattr(JobProgress, "line", lambda self, text: signal.raise_signal(signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     assert run(job) == 143
-    assert unwrap(job.getOutput("Message")) == STOPPED
+    assert unwrap(job.getOutput("Message")) == f"Stopped from outside. {GOES_ON}"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
