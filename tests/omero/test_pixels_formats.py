@@ -51,8 +51,9 @@ def seen_as(stored_file):
 
 
 def write_zarr(path, array):
-    group = zarr.open_group(path, mode="w", zarr_format=2)
-    group.create_array("0", data=array, chunks=(1, 2, 32, 32))
+    new = hasattr(zarr.Group, "create_array")  # since Zarr 3
+    group = zarr.open_group(path, mode="w", **({"zarr_format": 2} if new else {}))
+    (group.create_array if new else group.create_dataset)("0", data=array, chunks=(1, 2, 32, 32))
     axes = [{"name": name} for name in "czyx"]
     group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
     return path / ".zattrs"
