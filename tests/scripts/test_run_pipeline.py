@@ -92,9 +92,7 @@ def plate(omero_server, omero_user, tmp_path, fly):
 
 def images_of(plate):
     """Images by name of the well."""
-    return {
-        f"{well.getWellPos()[0]}{int(well.getWellPos()[1:]):02}": well.getImage(0) for well in plate.listChildren()
-    }
+    return {f"{well.getWellPos()[0]}{int(well.getWellPos()[1:]):02}": well.getImage(0) for well in plate.listChildren()}
 
 
 def labels_on(conn, image, name):
