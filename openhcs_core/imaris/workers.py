@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from openhcs_core.cpus import usable_cpus
 
 
 class Workers:
@@ -55,8 +56,3 @@ class Workers:
         self._waiting.popleft()
         self._bytes -= size
         self._finished(size)
-
-
-def usable_cpus() -> int:
-    """Number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from openhcs_core.imaris.workers import usable_cpus
+from openhcs_core.cpus import usable_cpus
 from openhcs_core.local.errors import LocalError
 from openhcs_core.local.image import LocalImage, Shape5, named_axes, reason
 from openhcs_core.local.tiff_metadata import tiff_metadata

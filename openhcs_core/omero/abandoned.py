@@ -11,7 +11,7 @@ from omero.rtypes import rtime, unwrap
 from omero.sys import ParametersI
 
 from openhcs_core.omero.attachments import Records
-from openhcs_core.omero.derived import delete
+from openhcs_core.omero.deletion import delete
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.provenance import NAMESPACE, PipelineRun, read_run
 from openhcs_core.omero.scratch import KEPT_DAYS

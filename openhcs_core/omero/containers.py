@@ -25,7 +25,8 @@ from omero.model.enums import UnitsLength
 from omero.rtypes import rint, rstring, unwrap
 from omero.sys import ParametersI
 
-from openhcs_core.omero.derived import Context, delete
+from openhcs_core.omero.deletion import delete
+from openhcs_core.omero.derived import Context
 
 
 @dataclass(frozen=True)

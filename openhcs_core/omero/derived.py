@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import Ice
 import numpy as np
-import omero
 from omero.gateway import BlitzGateway
 from omero.model import (
     ChannelI,
@@ -31,9 +27,6 @@ from openhcs_core.plate import PlateChannel
 
 SENT_BYTES = 16 << 20
 """Of one message, at most: far below Ice.MessageSizeMax."""
-
-DELETE_S, POLL_S = 600.0, 0.02
-"""Seconds that a deletion may take, and between looks whether it is done."""
 
 Context = Mapping[str, str]
 
@@ -146,32 +139,6 @@ def well_ids_of(conn: BlitzGateway, image_ids: Sequence[int], context: Context) 
         context,
     )
     return [row[0] for row in unwrap(rows)]
-
-
-def delete(conn: BlitzGateway, objects: Mapping[str, Sequence[int]], context: Context) -> None:
-    """Delete objects of OMERO with what belongs to them.
-
-    Raises
-    ------
-    OmeroError
-        If OMERO refuses.
-    """
-    targets = {kind: list(ids) for kind, ids in objects.items() if ids}
-    if not targets:
-        return
-    handle = conn.c.sf.submit(omero.cmd.Delete2(targetObjects=targets), context)
-    try:
-        deadline = time.monotonic() + DELETE_S
-        while (response := handle.getResponse()) is None:
-            if time.monotonic() > deadline:
-                raise OmeroError(f"OMERO has not deleted {targets} within {DELETE_S:g} s. Start the same run again.")
-            time.sleep(POLL_S)
-    finally:
-        with suppress(Ice.Exception):
-            handle.close()
-    if isinstance(response, omero.cmd.ERR):
-        reason = (response.parameters or {}).get("message", response.name)
-        raise OmeroError(f"OMERO could not delete {targets}: {reason}")
 
 
 class _Enums:

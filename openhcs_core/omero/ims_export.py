@@ -16,7 +16,7 @@ from openhcs_core.errors import OpenHCSError
 from openhcs_core.imaris import ImsCancelled
 from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.ims_image import SubjectExport
-from openhcs_core.omero.job import RELIABLE_S, run_job, said
+from openhcs_core.omero.job import SessionWarning, run_job, said
 from openhcs_core.omero.names import one_line, size_text, unique_name
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.request import ExportRequest
@@ -25,7 +25,7 @@ from openhcs_core.omero.scratch import KEPT_DAYS, sweep, sweep_parts
 from openhcs_core.omero.selection import select_subjects
 from openhcs_core.omero.session import gateway, session_deadline, session_is_over
 from openhcs_core.omero.subject import Subject
-from openhcs_core.progress import Progress, ProgressMeter, duration_text
+from openhcs_core.progress import Progress, ProgressMeter
 from openhcs_core.settings import load_settings
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,6 @@ class ImsExport:
         self.progress = JobProgress(client)
         self._notes: list[str] = []
         self._names: set[str] = set()
-        self._warned = False
         self._client = client
         self._stop = stop
         self._settings = load_settings()
@@ -92,7 +91,7 @@ class ImsExport:
                 "or ask the administrator to set export_dir in openhcs.toml."
             )
         self._conn = gateway(client)
-        self._deadline = session_deadline(self._conn)
+        self._warn = SessionWarning(self.progress, session_deadline(self._conn), GOES_ON)
 
     def run(self) -> int:
         """Export all that is selected; return 0, or 1 if anything failed."""
@@ -183,15 +182,4 @@ class ImsExport:
         """End the work when it has to; warn when the session will not last."""
         if self._stop.is_set():
             raise Stopped("SIGTERM")
-        if event.seconds_left is not None and event.observed_s >= RELIABLE_S:
-            self._warn(f"{event.subject}: {event.what}", event.seconds_left)
-
-    def _warn(self, what: str, seconds_left: float) -> None:
-        """Warn once when the session ends too early."""
-        now = time.monotonic()
-        if not self._warned and self._deadline is not None and now + seconds_left > self._deadline:
-            self._warned = True
-            self.progress.line(
-                f"Warning: {what}: about {duration_text(seconds_left)} are needed, but the session of this script "
-                f"ends in {duration_text(self._deadline - now)} (omero.scripts.timeout). {GOES_ON}"
-            )
+        self._warn.watch(f"{event.subject}: {event.what}", event)

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +20,45 @@ from openhcs_core.errors import OpenHCSError
 from openhcs_core.omero.errors import Stopped
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.session import session_is_over
+from openhcs_core.progress import Progress, duration_text
 
 SIGTERM_STATUS = 128 + signal.SIGTERM
 RELIABLE_S = 5.0
 """Seconds after which a rate tells how long the rest takes."""
 SESSION_OVER = "The OMERO session of this script ended before its work did."
 ASK_FOR_TIME = "For long work ask the administrator for a larger omero.scripts.timeout."
+
+
+class SessionWarning:
+    """Warns once, by the progress of a job, when the session will not last as long as the work.
+
+    Parameters
+    ----------
+    progress : JobProgress
+    deadline : float or None
+        End of the session by the monotonic clock, see `session_deadline`; None if it is not known.
+    goes_on : str
+        What the same job does when it is started again.
+    """
+
+    def __init__(self, progress: JobProgress, deadline: float | None, goes_on: str) -> None:
+        self._progress, self._deadline, self._goes_on = progress, deadline, goes_on
+
+    def __call__(self, what: str, seconds_left: float) -> None:
+        """Say that `what` needs so many seconds more, if that is too long."""
+        now = time.monotonic()
+        if self._deadline is None or now + seconds_left <= self._deadline:
+            return
+        self._progress.line(
+            f"Warning: {what}: about {duration_text(seconds_left)} are needed, but the session of this script "
+            f"ends in {duration_text(self._deadline - now)} (omero.scripts.timeout). {self._goes_on}"
+        )
+        self._deadline = None  # it has been said
+
+    def watch(self, what: str, event: Progress) -> None:
+        """The same of an event of progress, once its rate can be relied on."""
+        if event.seconds_left is not None and event.observed_s >= RELIABLE_S:
+            self(what, event.seconds_left)
 
 
 class Job(Protocol):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import omero
 from omero.rtypes import robject
 
+from openhcs_core.cpus import usable_cpus
 from openhcs_core.omero.abandoned import sweep_runs
 from openhcs_core.omero.attachments import attach_file, upload
 from openhcs_core.omero.errors import Stopped
-from openhcs_core.omero.job import RELIABLE_S, run_job, said
+from openhcs_core.omero.job import SessionWarning, run_job, said
 from openhcs_core.omero.login import Login
 from openhcs_core.omero.pipeline_request import PipelineRequest, pipeline_file
 from openhcs_core.omero.pipeline_run import run_in_omero
@@ -89,8 +88,8 @@ class PipelineJob:
         self._settings = load_settings()
         self._request = PipelineRequest.from_inputs(client.getInputs(unwrap=True))
         self._conn = gateway(client)
-        self._deadline = session_deadline(self._conn)
-        self._warned = self._waiting = False
+        self._warn = SessionWarning(self.progress, session_deadline(self._conn), GOES_ON)
+        self._waiting = False
         self._outputs: set[str] = set()
 
     def run(self) -> int:
@@ -150,7 +149,7 @@ class PipelineJob:
             logger.warning("Leftovers of old runs could not be removed: %s", error)
 
     def _run_on(self, place: str, pipeline: Pipeline) -> None:
-        request, cpus = self._request, len(os.sched_getaffinity(0))
+        request = self._request
         # Two of the same at once would remove what the other one is saving.
         same = hashlib.sha256(f"{place}\n{pipeline.text}".encode()).hexdigest()[:32]
         with workplace(self._settings.scratch, self._conn.getUserId(), f"run-{same}", self._wait):
@@ -159,7 +158,7 @@ class PipelineJob:
                 place,
                 pipeline,
                 wells=request.wells,
-                workers=min(request.workers, cpus),
+                workers=min(request.workers, usable_cpus()),
                 outputs=request.outputs,
                 resume=request.resume,
                 progress=self._watch,
@@ -222,15 +221,7 @@ class PipelineJob:
     def _watch(self, event: Progress) -> None:
         """Tell how far it is; warn when the session will not last."""
         self.progress(event)
-        if event.seconds_left is None or event.observed_s < RELIABLE_S or self._warned or self._deadline is None:
-            return
-        left = self._deadline - time.monotonic()
-        if event.seconds_left > left:
-            self._warned = True
-            self.progress.line(
-                f"Warning: {self._place}: about {duration_text(event.seconds_left)} are needed, but the session of "
-                f"this script ends in {duration_text(left)} (omero.scripts.timeout). {GOES_ON}"
-            )
+        self._warn.watch(self._place, event)
 
 
 def log_text(place: str, origin: str, known: PipelineRun, result: RunResult) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,7 @@ def run_in_omero(
         If the place cannot be read or written to, or the pipeline does not fit it.
     """
     factory: Any = backend(BACKEND).factory()
-    home = factory.of(login, outputs, "" if resume else uuid.uuid4().hex[:8])
+    home = factory.of(login, outputs)
     config: Any = PipelineConfig(
         read_from=BACKEND,
         save_to=(BACKEND,),

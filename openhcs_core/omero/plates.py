@@ -14,6 +14,7 @@ from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.fields import load_fields, positions
 from openhcs_core.omero.metadata import Crop, image_metadata
 from openhcs_core.omero.raw_pixels import DTYPES
+from openhcs_core.omero.selection import id_rows
 from openhcs_core.plate import PlaneAddress, PlateChannel, PlateLayout, well_name
 
 DATASET_COLUMNS = 12
@@ -57,7 +58,7 @@ def locations(conn: BlitzGateway, data_type: str, ids: Sequence[int]) -> list[st
         return [f"Image:{','.join(map(str, ids))}"]
     if data_type != "Well":
         return [f"{data_type}:{number}" for number in ids]
-    rows = _rows(conn, "select w.plate.id, w.id from Well w where w.id in (:ids)", ids)
+    rows = id_rows(conn, "select w.plate.id, w.id from Well w where w.id in (:ids)", ids)
     _all_there("Well", ids, (well for _, well in rows))
     plates: dict[int, list[int]] = {}
     for plate, well in sorted(rows):
@@ -98,7 +99,7 @@ def load_targets(conn: BlitzGateway, location: str) -> list[BlitzObjectWrapper]:
     """
     kind, ids = parse_location(location)
     if kind == "Well":
-        rows = _rows(conn, "select w.id, w.plate.id from Well w where w.id in (:ids)", ids)
+        rows = id_rows(conn, "select w.id, w.plate.id from Well w where w.id in (:ids)", ids)
         _all_there("Well", ids, (well for well, _ in rows))
         kind, ids = "Plate", sorted({plate for _, plate in rows})
     return _targets(conn, kind, ids)
@@ -106,13 +107,13 @@ def load_targets(conn: BlitzGateway, location: str) -> list[BlitzObjectWrapper]:
 
 def well_places(conn: BlitzGateway, plate_id: int) -> dict[str, tuple[int, int, int]]:
     """Id, row and column (from 0) of each well of a plate, by its name."""
-    rows = _rows(conn, "select w.id, w.row, w.column from Well w where w.plate.id in (:ids)", [plate_id])
+    rows = id_rows(conn, "select w.id, w.row, w.column from Well w where w.plate.id in (:ids)", [plate_id])
     return {well_name(row, column): (number, row, column) for number, row, column in rows}
 
 
 def _plate(conn: BlitzGateway, location: str, kind: str, ids: list[int]) -> PlateLayout:
     own = "w.plate.id" if kind == "Plate" else "w.id"
-    rows = _rows(
+    rows = id_rows(
         conn, f"select w.plate.id, w.id, s.image.id from Well w join w.wellSamples s where {own} in (:ids)", ids
     )
     if kind == "Well":
@@ -142,7 +143,7 @@ def _images(conn: BlitzGateway, location: str, kind: str, ids: list[int]) -> Pla
     targets = _targets(conn, kind, ids)
     if kind == "Dataset":
         links = "select l.child.name, l.child.id from DatasetImageLink l where l.parent.id in (:ids)"
-        wanted = list(dict.fromkeys(number for _, number in sorted(_rows(conn, links, ids))))
+        wanted = list(dict.fromkeys(number for _, number in sorted(id_rows(conn, links, ids))))
     else:
         wanted = ids
     found = conn.getQueryService().findAllByQuery(
@@ -237,8 +238,3 @@ def _all_there(kind: str, ids: Iterable[int], found: Iterable[int], either: str 
     if missing:
         listed = ", ".join(f"{kind}:{number}" for number in missing)
         raise OmeroError(f"{listed} {either}does not exist, or you may not see it.")
-
-
-def _rows(conn: BlitzGateway, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
-    rows = conn.getQueryService().projection(query, ParametersI().addLongs("ids", list(ids)), conn.SERVICE_OPTS)
-    return [tuple(value.val for value in row) for row in rows]

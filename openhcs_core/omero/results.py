@@ -12,13 +12,13 @@ from typing import Any
 
 import Ice
 import omero
-from omero.cmd import ERR, Delete2
 from omero.constants.namespaces import NSCREATED
 from omero.gateway import BlitzGateway, BlitzObjectWrapper
 from omero.model import FileAnnotationI, OriginalFileI
 from omero.rtypes import rstring, rtime, unwrap
 from omero.sys import ParametersI
 
+from openhcs_core.omero.deletion import delete
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.names import unique_name
 from openhcs_core.omero.scratch import KEPT_DAYS
@@ -188,15 +188,7 @@ def _save(conn: BlitzGateway, value: Any, kind: str, context: dict[str, str]) ->
 def _delete(conn: BlitzGateway, kind: str, ids: list[int], context: dict[str, str]) -> None:
     """Remove objects; what cannot be removed is logged, for nothing that the user asked for depends on it."""
     try:
-        handle = conn.c.sf.submit(Delete2(targetObjects={kind: ids}), context)
-        deadline = time.monotonic() + DELETE_S
-        while (response := handle.getResponse()) is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        handle.close()
-    except (omero.ServerError, Ice.Exception) as error:
-        problem = getattr(error, "message", None) or type(error).__name__
-    else:
-        if response is not None and not isinstance(response, ERR):
-            return
-        problem = "not done in time" if response is None else (response.parameters or {}).get("message", response.name)
-    logger.warning("%s %s could not be removed: %s", kind, ids, problem)
+        delete(conn, {kind: ids}, context, DELETE_S)
+    except (OmeroError, omero.ServerError, Ice.Exception) as error:
+        problem = getattr(error, "message", None) or str(error) or type(error).__name__
+        logger.warning("%s %s could not be removed: %s", kind, ids, problem)

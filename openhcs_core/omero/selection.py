@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omero.gateway import BlitzGateway, ImageWrapper
 from omero.sys import ParametersI
@@ -77,12 +77,12 @@ def select_images(conn: BlitzGateway, data_type: str, ids: Sequence[int]) -> Sel
     notes = []
     if repeated:
         notes.append(f"given more than once, used once: {_named(data_type, repeated)}")
-    visible = {row[0] for row in _rows(conn, f"select o.id from {data_type} o where o.id in (:ids)", unique)}
+    visible = {row[0] for row in id_rows(conn, f"select o.id from {data_type} o where o.id in (:ids)", unique)}
     missing = [
         f"{data_type}:{number} does not exist, or you may not see it" for number in unique if number not in visible
     ]
     members: dict[int, list[int]] = {number: [] for number in unique}
-    for row in sorted(_rows(conn, _IMAGES_OF[data_type], unique)):
+    for row in sorted(id_rows(conn, _IMAGES_OF[data_type], unique)):
         members[row[0]].append(row[-1])
     missing += [
         f"{data_type}:{number} holds no images that you may see"
@@ -167,7 +167,7 @@ def _partial(conn: BlitzGateway, data_type: str, places: dict[int, list[tuple]])
     selected = Counter(well for found in places.values() for _, well in found)
     if data_type != "Image" or not selected:
         return []
-    every = Counter(row[0] for row in _rows(conn, _IMAGES_OF["Well"], selected))
+    every = Counter(row[0] for row in id_rows(conn, _IMAGES_OF["Well"], selected))
     return [
         f"{number} of {every[well]} fields of Well:{well} are selected: the mosaic shows these"
         for well, number in selected.items()
@@ -181,7 +181,8 @@ def _once(numbers: Iterable[int]) -> tuple[list[int], list[int]]:
     return list(counts), [number for number, count in counts.items() if count > 1]
 
 
-def _rows(conn: BlitzGateway, query: str, ids: Iterable[int]) -> list[tuple[int, ...]]:
+def id_rows(conn: BlitzGateway, query: str, ids: Iterable[int]) -> list[tuple[Any, ...]]:
+    """What a query selects, row by row, unwrapped; it names `ids` as ``:ids``."""
     parameters = ParametersI().addLongs("ids", list(ids))
     rows = conn.getQueryService().projection(query, parameters, conn.SERVICE_OPTS)
     return [tuple(column.val for column in row) for row in rows]

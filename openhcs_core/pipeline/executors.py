@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Pipe, wait
 from typing import Any
 
+from openhcs_core.cpus import usable_cpus
 from openhcs_core.pipeline.errors import PipelineError
 from openhcs_core.pipeline.plan import WellContext
 from openhcs_core.pipeline.worker import WellEvent, Work
@@ -153,7 +154,7 @@ class ProcessExecutor(Executor):
 
     def prepare(self, modules: Sequence[str], workers: int) -> None:
         self._modules = modules
-        now = min(workers, len(os.sched_getaffinity(0)))  # the others when there are wells for them
+        now = min(workers, usable_cpus())  # the others when there are wells for them
         self._workers += [self._started(number) for number in range(len(self._workers), now)]
 
     def run(
@@ -310,4 +311,4 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 def threads_each(workers: int) -> int:
     """Threads that libraries may use in each of so many workers."""
-    return max(1, len(os.sched_getaffinity(0)) // workers)
+    return max(1, usable_cpus() // workers)

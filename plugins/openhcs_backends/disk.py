@@ -18,6 +18,7 @@ from openhcs_backends.plate_file import PLATE_FILE, PlateFile, read_plate_file
 from openhcs_backends.run_folder import STATE
 from openhcs_core.imaris import ImsMetadata
 from openhcs_core.local import LocalError, LocalImage, open_image
+from openhcs_core.local.image import reason
 from openhcs_core.local.tiff_metadata import tiff_metadata
 from openhcs_core.plate import PlaneAddress, PlateChannel, PlateLayout, sorted_wells
 from openhcs_core.storage.backend import Plate, Results, StorageBackend, StorageError
@@ -166,7 +167,7 @@ class DiskPlate(Plate):
         except LocalError as error:
             raise StorageError(str(error)) from error
         except Exception as error:  # a damaged file makes its reader fail in any way
-            raise StorageError(f"{path} cannot be read: {_reason(error)}.") from error
+            raise StorageError(f"{path} cannot be read: {reason(error)}.") from error
         if plane.shape != expected.size_yx or plane.dtype.newbyteorder("=") != expected.dtype:
             raise StorageError(
                 f"{path} has the shape {plane.shape} and type {plane.dtype}, the plate is of {expected}. "
@@ -206,7 +207,7 @@ class DiskPlate(Plate):
         except LocalError as error:
             raise StorageError(str(error)) from error
         except Exception as error:
-            raise StorageError(f"{path} cannot be read: {_reason(error)}.") from error
+            raise StorageError(f"{path} cannot be read: {reason(error)}.") from error
 
     @staticmethod
     def _probed_stack(path: Path) -> FileShape:
@@ -293,7 +294,3 @@ def _described(channel: object) -> PlateChannel:
 def _first_known(*sizes: Sequence[float | None]) -> tuple[float | None, float | None, float | None]:
     z, y, x = (next((size for size in axis if size is not None), None) for axis in zip(*sizes, strict=True))
     return z, y, x
-
-
-def _reason(error: BaseException) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0].rstrip(".")

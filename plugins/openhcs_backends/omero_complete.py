@@ -17,7 +17,7 @@ from openhcs_core.omero.containers import (
     save_dataset,
     save_plate,
 )
-from openhcs_core.omero.derived import delete
+from openhcs_core.omero.deletion import delete
 from openhcs_core.omero.plates import parse_location, well_places
 from openhcs_core.omero.provenance import PipelineRun, now, update_run
 from openhcs_core.omero.tables import csv_bytes, save_table

@@ -39,23 +39,21 @@ class OMEROLocalBackend(StorageBackend):
         The session to work in; that of ``omero login`` unless given.
     outputs : sequence of {"images", "masks", "tables"}
         What is saved of results.
-    fresh : str
-        Runs that differ in this do not go on with each other.
     """
 
     name = "omero_local"
 
-    def __init__(self, login: Login | None = None, outputs: Sequence[str] = OUTPUTS, fresh: str = "") -> None:
-        self._login, self._outputs, self._fresh = login, tuple(outputs), fresh
+    def __init__(self, login: Login | None = None, outputs: Sequence[str] = OUTPUTS) -> None:
+        self._login, self._outputs = login, tuple(outputs)
 
-    def of(self, login: Login, outputs: Sequence[str] = OUTPUTS, fresh: str = "") -> OMEROLocalBackend:
+    def of(self, login: Login, outputs: Sequence[str] = OUTPUTS) -> OMEROLocalBackend:
         """Another backend, for a session; arguments as of the class."""
-        return OMEROLocalBackend(login, outputs, fresh)
+        return OMEROLocalBackend(login, outputs)
 
     def identity(self, run: str) -> str:
         """What a run is called in OMERO: equal for runs that go on with each other, and save the same."""
         outputs = () if self._outputs == OUTPUTS else self._outputs
-        return "-".join(filter(None, (run, self._fresh, *outputs)))
+        return "-".join((run, *outputs))
 
     def recognises(self, location: str) -> bool:
         """Whether it reads as an object of OMERO, such as "Plate:12"."""

@@ -13,7 +13,8 @@ from openhcs_backends.omero_complete import complete_run, is_complete
 from openhcs_backends.omero_errors import as_storage_error
 from openhcs_backends.omero_spool import PlaneSpool
 from openhcs_core.omero.attachments import Records
-from openhcs_core.omero.derived import NewImage, delete, image_ids_of, save_images, source_facts, storable, well_ids_of
+from openhcs_core.omero.deletion import delete
+from openhcs_core.omero.derived import NewImage, image_ids_of, save_images, source_facts, storable, well_ids_of
 from openhcs_core.omero.masks import mask_rois, roi_ids_of, save_rois
 from openhcs_core.omero.plates import load_targets
 from openhcs_core.omero.provenance import PipelineRun, begin_run, find_run, now, results_exist, versions

@@ -14,7 +14,8 @@ from openhcs_core.omero.containers import (
     save_dataset,
     save_plate,
 )
-from openhcs_core.omero.derived import NewImage, delete, image_ids_of, save_images, source_facts, storable
+from openhcs_core.omero.deletion import delete
+from openhcs_core.omero.derived import NewImage, image_ids_of, save_images, source_facts, storable
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.raw_pixels import RawPixels
 from openhcs_core.omero.session import gateway, in_group

@@ -10,7 +10,7 @@ from omero.rtypes import rlist, rlong, rstring, unwrap
 
 from openhcs_core.omero.errors import Stopped
 from openhcs_core.omero.ims_export import GOES_ON, ImsExport, run
-from openhcs_core.omero.job import ASK_FOR_TIME, SESSION_OVER
+from openhcs_core.omero.job import ASK_FOR_TIME, SESSION_OVER, SessionWarning
 from openhcs_core.omero.progress import MESSAGE_LENGTH, JobProgress
 from openhcs_core.progress import Progress
 
@@ -49,7 +49,7 @@ def event(observed=5.0, left=1000.0, **more):
 
 def test_a_session_that_will_not_last_is_told_once(job, capsys):
     export = ImsExport(job, threading.Event())
-    export._deadline = time.monotonic() + 100
+    export._warn = SessionWarning(export.progress, time.monotonic() + 100, GOES_ON)
     export._watch(event(observed=4.9))
     export._watch(event(left=50))
     export._watch(event(left=None))
@@ -68,7 +68,7 @@ def test_many_images_that_the_session_will_not_last_for(job, make_image, voxels,
     other = make_image(voxels(1, 1, 1, 8, 8)).getId()
     job.setInput("IDs", rlist([rlong(image), rlong(other)]))
     export = ImsExport(job, threading.Event())
-    export._deadline = time.monotonic()
+    export._warn = SessionWarning(export.progress, time.monotonic(), GOES_ON)
     assert export.run() == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning"))
     assert line.startswith("Warning: 1 more: about ")

@@ -130,6 +130,5 @@ def test_no_more_copies_than_needed(monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not gpu_count(), reason="no NVIDIA GPU with CuPy here")
 def test_on_a_real_gpu():
     check_results(run_here(STEPS, gpus=gpu_count()))
