@@ -29,7 +29,8 @@ from pathlib import Path
 import numpy as np
 import zmq
 
-from openhcs_core.plate import PlaneAddress
+from openhcs_core.plate import PlaneAddress, PlateLayout
+from openhcs_core.streaming.backend import StreamingBackend
 from openhcs_core.streaming.messages import Begin, Image
 from openhcs_core.streaming.publisher import Publisher, PublisherOptions
 from openhcs_core.streaming.receiver import Receiver
@@ -328,13 +329,15 @@ def work_pipeline(viewer: bool, scratch: str, images: int = 100) -> dict:
         options = PublisherOptions(memory_bytes=256 << 20, scratch=Path(scratch))
         with Publisher([line(other)["endpoint"]], options=options) as publisher:
             assert publisher.wait(10)
-            publisher.begin(Begin(stream="pipeline"))
+            layout = PlateLayout("bench", {}, SIZES[8], np.dtype("uint16"), ())
+            backend = StreamingBackend(publisher, layout, "bench")
             other.send_signal(signal.SIGSTOP)
             saves = []
             begin = time.monotonic()
             for number, plane in enumerate(smoothed(source, images)):
+                path = PlaneAddress("A01", z_index=number + 1).path
                 before = time.monotonic()
-                publisher.save("pipeline", plane, PlaneAddress("A01", z_index=number + 1))
+                backend.save_batch([plane], [path], step_name="smooth")
                 saves.append(time.monotonic() - before)
             seconds = time.monotonic() - begin
             other.send_signal(signal.SIGCONT)

@@ -1,4 +1,7 @@
-"""An image becomes an Imaris file, a plate goes through a pipeline: by OMERO scripts in a real OMERO processor."""
+"""An image becomes an Imaris file, a plate goes through a pipeline while napari shows what comes out.
+
+All of it by OMERO scripts in a real OMERO processor.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bootstrap._cli import OmeroCli, launch_outputs
+from bootstrap._live import LiveView
 from tests.readers import read_with_bioformats, read_with_ims_reader
 
 ROOT = Path(__file__).parent.parent
@@ -162,7 +166,13 @@ class Demo:
             table = None
             if plate is not None:
                 arguments = ("Data_Type=Plate", f"IDs={plate}", "Pipeline=nuclei_and_cells")
-                analysed, _ = self._launch(scripts[PIPELINE], "Run_Pipeline.py", *arguments)
+                with _step("Open napari") as done:
+                    live = LiveView(self.out / "napari.png")
+                    done(live.where)
+                with live:
+                    analysed, _ = self._launch(scripts[PIPELINE], "Run_Pipeline.py", *arguments, *live.arguments)
+                    with _step("Look at what it shows") as done:
+                        done(live.look())
                 table = self._download(analysed, "measurements.csv")
         finally:
             shutil.rmtree(self.out / ".omero", ignore_errors=True)

@@ -14,7 +14,9 @@ from openhcs_core import __version__
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.local.command import add_command
 from openhcs_core.omero.rerun_command import add_command as add_rerun
+from openhcs_core.omero.view_command import add_options as add_view
 from openhcs_core.pipeline.command import add_commands
+from openhcs_core.streaming.command import add_command as add_view_command
 
 DEFAULT_PORT = 4064
 
@@ -27,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Those of the process unless given.
     """
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        options = _parser(words).parse_args(words)
         return options.action(options)
     except OpenHCSError as error:
         print(f"openhcs: {error}", file=sys.stderr)
@@ -44,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for these arguments: plugins are asked only for what the core does not have."""
     parser = argparse.ArgumentParser(prog="openhcs", description="OMERO scripts, Imaris export and pipelines.")
     parser.add_argument("--version", action="version", version=f"openhcs {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -62,14 +66,49 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("--remove", action="store_true", help="remove the scripts from the server")
     register.set_defaults(action=_register)
     for command in (listing, register):
-        _add_login(command)
+        add_login(command)
     add_command(commands)
     add_commands(commands)
-    add_rerun(commands, _add_login, _session)
+    add_rerun(commands, add_login, open_session)
+    add_view(add_view_command(commands), add_login, open_session)
+    wanted = words[0] if words else ""
+    if wanted not in commands.choices and wanted != "--version":
+        _add_plugins(commands, wanted)
     return parser
 
 
-def _add_login(parser: argparse.ArgumentParser) -> None:
+def _add_plugins(commands: Any, wanted: str) -> None:
+    """Add the sub-commands of plugins: the name of each, and the options of the one that is wanted.
+
+    Raises
+    ------
+    OpenHCSError
+        If the plugin of that one fails.
+    """
+    from openhcs_core import plugins
+
+    try:
+        offered = plugins.commands()
+    except OpenHCSError as error:  # of the settings; help must be had all the same
+        print(f"openhcs: {error}", file=sys.stderr)
+        return
+    for spec in offered.values():
+        if spec.name in commands.choices:  # of the core
+            continue
+        parser = commands.add_parser(spec.name, help=spec.help)
+        if spec.name == wanted:
+            try:
+                spec.add(parser)
+            except Exception as error:
+                raise OpenHCSError(
+                    f"The command '{wanted}' of a plugin cannot be used: {type(error).__name__}: {error}"
+                ) from error
+            if parser.get_default("action") is None:
+                raise OpenHCSError(f"The command '{wanted}' of a plugin cannot be used: it sets no action.")
+
+
+def add_login(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the log-in to a parser; see `open_session`."""
     login = parser.add_argument_group(
         "log-in",
         "Without any of these the session of `omero login` is used. A password is asked for, or taken from the "
@@ -83,8 +122,14 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _session(options: argparse.Namespace) -> AbstractContextManager[Any]:
-    """Context manager: a client in the session that the options ask for."""
+def open_session(options: argparse.Namespace) -> AbstractContextManager[Any]:
+    """Context manager: a client in the session that the options ask for.
+
+    Raises
+    ------
+    OpenHCSError
+        If they do not tell how to log in, or that fails.
+    """
     from openhcs_core.omero.session import session, stored_session
 
     host, port = options.server or "localhost", options.port or DEFAULT_PORT
@@ -111,7 +156,7 @@ def _session(options: argparse.Namespace) -> AbstractContextManager[Any]:
 def _list(options: argparse.Namespace) -> int:
     from openhcs_core.omero.scripts import script_states
 
-    with _session(options) as client:
+    with open_session(options) as client:
         states = script_states(client)
     _print_table(("Id", "Script", "State"), [(_shown(script.id), script.path, script.state) for script in states])
     return 0
@@ -120,7 +165,7 @@ def _list(options: argparse.Namespace) -> int:
 def _register(options: argparse.Namespace) -> int:
     from openhcs_core.omero.scripts import register_scripts, remove_scripts
 
-    with _session(options) as client:
+    with open_session(options) as client:
         outcomes = (remove_scripts if options.remove else register_scripts)(client, dry_run=options.dry_run)
     _print_table(
         ("Id", "Script", "Action", "Problem"),

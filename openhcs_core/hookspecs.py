@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,26 @@ class BackendSpec:
     name: str
     summary: str
     factory: Callable[[], StorageBackend]
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """A sub-command of ``openhcs``.
+
+    Attributes
+    ----------
+    name : str
+        As people type it.
+    help : str
+        One line, for ``openhcs --help``.
+    add : callable
+        ``add(parser)`` adds the options to an `argparse.ArgumentParser` and sets ``action`` by its ``set_defaults``: a
+        function of the options that returns the exit status. Called only for the command that is run.
+    """
+
+    name: str
+    help: str
+    add: Callable[[argparse.ArgumentParser], None]
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,30 @@ class PresetSpec:
         return self.path.read_text(encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class ViewerSpec:
+    """A viewer: a program that shows images while they are made.
+
+    Attributes
+    ----------
+    name : str
+        As in configurations: "napari", "fiji" ...
+    summary : str
+    port : int
+        That it listens at unless told otherwise; control is at this + 1000.
+    module : str
+        Started as ``python -m MODULE`` with the options of `openhcs_core.streaming.viewer_process`.
+    missing : callable
+        ``missing()`` says what it lacks here and how to install that; "" if it can be started.
+    """
+
+    name: str
+    summary: str
+    port: int
+    module: str
+    missing: Callable[[], str]
+
+
 @hookspec
 def openhcs_backends() -> Sequence[BackendSpec]:
     """Storage backends of a plugin.
@@ -90,6 +135,19 @@ def openhcs_backends() -> Sequence[BackendSpec]:
     >>> @hookimpl
     ... def openhcs_backends():
     ...     return [BackendSpec("tape", "Planes on tape", lambda: TapeBackend())]
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def openhcs_commands() -> Sequence[CommandSpec]:
+    """Sub-commands of ``openhcs`` of a plugin; those of the core cannot be replaced.
+
+    Examples
+    --------
+    >>> @hookimpl
+    ... def openhcs_commands():
+    ...     return [CommandSpec("tape", "rewind the tape", add_options)]
     """
     raise NotImplementedError
 
@@ -129,5 +187,18 @@ def openhcs_presets() -> Sequence[PresetSpec]:
     >>> @hookimpl
     ... def openhcs_presets():
     ...     return [PresetSpec("spots", "Count spots per cell", Path(__file__).with_name("spots.py"))]
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def openhcs_viewers() -> Sequence[ViewerSpec]:
+    """Viewers of a plugin.
+
+    Examples
+    --------
+    >>> @hookimpl
+    ... def openhcs_viewers():
+    ...     return [ViewerSpec("vaa3d", "Vaa3D", 5575, "openhcs_vaa3d", lambda: "")]
     """
     raise NotImplementedError

@@ -22,7 +22,7 @@ import pluggy
 from openhcs_core import hookspecs
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.functions import FunctionSpec, spec_of
-from openhcs_core.hookspecs import PROJECT, BackendSpec, ExecutorSpec, PresetSpec, hookimpl
+from openhcs_core.hookspecs import PROJECT, BackendSpec, CommandSpec, ExecutorSpec, PresetSpec, ViewerSpec, hookimpl
 from openhcs_core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -239,9 +239,11 @@ def _function_name(item: Any) -> str:
 
 _HOOKS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "openhcs_backends": ("backend", _named(BackendSpec)),
+    "openhcs_commands": ("command", _named(CommandSpec)),
     "openhcs_executors": ("executor", _named(ExecutorSpec)),
     "openhcs_functions": ("function", _function_name),
     "openhcs_presets": ("preset", _named(PresetSpec)),
+    "openhcs_viewers": ("viewer", _named(ViewerSpec)),
 }
 
 
@@ -303,6 +305,11 @@ def backend(name: str) -> BackendSpec:
     return registry().pick("backend", backends(), name)
 
 
+def commands() -> dict[str, CommandSpec]:
+    """All sub-commands of plugins by name."""
+    return _offered("openhcs_commands")
+
+
 def executors() -> dict[str, ExecutorSpec]:
     """All executors by name."""
     return _offered("openhcs_executors")
@@ -333,6 +340,22 @@ def preset(name: str) -> PresetSpec:
         If no plugin offers it.
     """
     return registry().pick("preset", presets(), name)
+
+
+def viewers() -> dict[str, ViewerSpec]:
+    """All viewers by name."""
+    return _offered("openhcs_viewers")
+
+
+def viewer(name: str) -> ViewerSpec:
+    """A viewer.
+
+    Raises
+    ------
+    PluginError
+        If no plugin offers it.
+    """
+    return registry().pick("viewer", viewers(), name)
 
 
 def problems() -> dict[str, str]:

@@ -12,6 +12,13 @@ A file, because OMERO processors hand only a few environment variables on to a s
     block_plugins = ["openhcs_dask"]                # plugins that are not loaded
     trusted_pipelines = false                       # may administrators run pipelines that are programs?
 
+    viewer_targets = ["127.0.0.1:5555-5600"]  # where scripts may connect to, to show images
+    viewer_listen = "0.0.0.0:5700-5799"       # where scripts may listen for viewers; unset: nowhere
+    viewer_host = "omero.example.org"         # what viewers are told to connect to then
+    stream_memory_mb = 512                    # for images on their way to viewers, of each script
+    stream_spool_mb = 16384                   # for those that do not fit into it, in scratch
+    stream_overflow = "wait"                  # or "drop": once that is full, too
+
     [path_map]                    # where this machine sees folders of the OMERO.server
     "/OMERO/ManagedRepository" = "/mnt/omero/ManagedRepository"
 """
@@ -19,20 +26,30 @@ A file, because OMERO processors hand only a few environment variables on to a s
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.streaming.endpoints import hosts_and_ports, parse, tcp
+from openhcs_core.streaming.errors import StreamingError
+
+if TYPE_CHECKING:
+    from openhcs_core.streaming.publisher import PublisherOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+_Reader = Callable[[Path, str, object], Any]
+"""Given the file, the name of the setting, and what the file says: its value."""
 
 
 class SettingsError(OpenHCSError):
@@ -60,6 +77,17 @@ class Settings:
         Names of plugins that are not loaded.
     trusted_pipelines : bool
         Whether administrators of OMERO may run pipelines that are programs; see `openhcs_core.pipeline.trusted`.
+    viewer_targets : tuple of str
+        Where scripts may connect to: networks, addresses or names of hosts, each with an optional port or range of
+        ports; see `openhcs_core.streaming.endpoints.check_target`.
+    viewer_listen : str, optional
+        Address and range of ports where scripts may listen for viewers. Without it they do not.
+    viewer_host : str, optional
+        Name or address that these viewers connect to; that of `viewer_listen`, or of this machine, unless set.
+    stream_memory_mb, stream_spool_mb : int
+        What one script may hold of images for viewers, in memory and beyond that in `scratch`.
+    stream_overflow : {"wait", "drop"}
+        Once both are full: wait for the viewers (a minute at most), or drop images; these are counted.
     path_map : mapping of str to Path
         Where this machine sees folders of the OMERO.server, if elsewhere.
     source : Path, optional
@@ -73,6 +101,12 @@ class Settings:
     java_home: Path | None = None
     block_plugins: tuple[str, ...] = ()
     trusted_pipelines: bool = False
+    viewer_targets: tuple[str, ...] = ("127.0.0.1:5555-5600",)
+    viewer_listen: str | None = None
+    viewer_host: str | None = None
+    stream_memory_mb: int = 512
+    stream_spool_mb: int = 16 << 10
+    stream_overflow: Literal["wait", "drop"] = "wait"
     path_map: Mapping[str, Path] = field(default_factory=dict)
     source: Path | None = None
 
@@ -82,6 +116,17 @@ class Settings:
             if path == start or path.startswith(start.rstrip("/") + "/"):
                 return self.path_map[start] / path[len(start) :].lstrip("/")
         return Path(path)
+
+    def publisher_options(self) -> PublisherOptions:
+        """How much a publisher may hold, and where."""
+        from openhcs_core.streaming.publisher import PublisherOptions
+
+        return PublisherOptions(
+            memory_bytes=self.stream_memory_mb << 20,
+            spool_bytes=self.stream_spool_mb << 20,
+            overflow=self.stream_overflow,
+            scratch=self.scratch,
+        )
 
 
 def settings_files() -> list[Path]:
@@ -133,30 +178,7 @@ def read_settings(file: Path) -> Settings:
             similar = difflib.get_close_matches(key, known, 1)
             hint = f"Did you mean '{similar[0]}'?" if similar else f"Known settings: {', '.join(known)}."
             raise SettingsError(f"{file}: there is no setting '{key}'. {hint}")
-    paths = ("scratch", "export_dir", "bioformats_jar", "java_home")
-    values: dict[str, Any] = {key: _path(file, key, table[key]) for key in paths if key in table}
-    if "threads" in table:
-        threads = table["threads"]
-        if type(threads) is not int or threads < 1:
-            raise SettingsError(f"{file}: 'threads' must be a whole number from 1, not {threads!r}.")
-        values["threads"] = threads
-    if "block_plugins" in table:
-        names = table["block_plugins"]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise SettingsError(f"{file}: 'block_plugins' must be a list of names, not {names!r}.")
-        values["block_plugins"] = tuple(names)
-    if "trusted_pipelines" in table:
-        trusted = table["trusted_pipelines"]
-        if not isinstance(trusted, bool):
-            raise SettingsError(f"{file}: 'trusted_pipelines' must be true or false, not {trusted!r}.")
-        values["trusted_pipelines"] = trusted
-    if "path_map" in table:
-        entries = table["path_map"]
-        if not isinstance(entries, dict):
-            raise SettingsError(f"{file}: 'path_map' must be a table of folders, not {entries!r}.")
-        for start in entries:
-            _path(file, "path_map", start)
-        values["path_map"] = {start: _path(file, f"path_map.{start}", entries[start]) for start in entries}
+    values = {name: _READERS[name](file, name, table[name]) for name in known if name in table}
     return Settings(**values, source=file)
 
 
@@ -164,3 +186,88 @@ def _path(file: Path, key: str, value: object) -> Path:
     if not isinstance(value, str) or not value.startswith("/"):
         raise SettingsError(f"{file}: '{key}' must be a full path, beginning with '/', not {value!r}.")
     return Path(value)
+
+
+def _paths(file: Path, key: str, value: object) -> dict[str, Path]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{file}: '{key}' must be a table of folders, not {value!r}.")
+    for start in value:
+        _path(file, key, start)
+    return {start: _path(file, f"{key}.{start}", value[start]) for start in value}
+
+
+def _number(least: int) -> _Reader:
+    def read(file: Path, key: str, value: object) -> int:
+        if type(value) is not int or value < least:
+            raise SettingsError(f"{file}: '{key}' must be a whole number from {least}, not {value!r}.")
+        return value
+
+    return read
+
+
+def _truth(file: Path, key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{file}: '{key}' must be true or false, not {value!r}.")
+    return value
+
+
+def _choice(*choices: str) -> _Reader:
+    def read(file: Path, key: str, value: object) -> str:
+        if value not in choices:
+            raise SettingsError(f"{file}: '{key}' must be {' or '.join(map(repr, choices))}, not {value!r}.")
+        return str(value)
+
+    return read
+
+
+def _names(file: Path, key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise SettingsError(f"{file}: '{key}' must be a list of names, not {value!r}.")
+    return tuple(value)
+
+
+def _targets(file: Path, key: str, value: object) -> tuple[str, ...]:
+    for target in (targets := _names(file, key, value)):
+        _place(file, key, target)
+    return targets
+
+
+def _listen(file: Path, key: str, value: object) -> str:
+    if not 1 <= _place(file, key, value)[1] <= _place(file, key, value)[2] <= 65535:
+        raise SettingsError(f"{file}: '{key}' needs ports, such as 0.0.0.0:5700-5799, unlike {value!r}.")
+    return str(value)
+
+
+def _place(file: Path, key: str, value: object) -> tuple[str, int, int]:
+    try:
+        place, first, last = hosts_and_ports(str(value))
+        if "/" in place or place.replace(".", "").isdecimal():
+            ipaddress.ip_network(place, strict=False)
+    except (StreamingError, ValueError) as error:
+        raise SettingsError(f"{file}: '{key}': {error}") from error
+    return place, first, last
+
+
+def _host(file: Path, key: str, value: object) -> str:
+    try:
+        return parse(tcp(str(value), 1)).host
+    except StreamingError:
+        raise SettingsError(f"{file}: '{key}' must be the name or address of a host, not {value!r}.") from None
+
+
+_READERS: dict[str, _Reader] = {
+    "scratch": _path,
+    "export_dir": _path,
+    "threads": _number(1),
+    "bioformats_jar": _path,
+    "java_home": _path,
+    "block_plugins": _names,
+    "trusted_pipelines": _truth,
+    "viewer_targets": _targets,
+    "viewer_listen": _listen,
+    "viewer_host": _host,
+    "stream_memory_mb": _number(1),
+    "stream_spool_mb": _number(0),
+    "stream_overflow": _choice("wait", "drop"),
+    "path_map": _paths,
+}

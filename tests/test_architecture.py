@@ -22,8 +22,8 @@ ROOMS = {
     "execution": {"omero", "pipeline", "streaming"},
     "imaris": set(),
     "local": {"imaris"},
-    "omero": {"imaris", "local", "pipeline", "storage"},
-    "pipeline": {"storage"},
+    "omero": {"imaris", "local", "pipeline", "storage", "streaming"},
+    "pipeline": {"storage", "streaming"},
     "storage": set(),
     "streaming": set(),
 }

@@ -1,15 +1,21 @@
 """The command `openhcs` as people type it."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from openhcs_core import __version__
+from openhcs_core import __version__, plugins
 from openhcs_core.cli import main
+from openhcs_core.hookspecs import CommandSpec, hookimpl
 
-SCRIPTS = ["/openhcs/export_scripts/IMS_Export.py", "/openhcs/pipeline_scripts/Run_Pipeline.py"]
+SCRIPTS = [
+    "/openhcs/export_scripts/IMS_Export.py",
+    "/openhcs/pipeline_scripts/Run_Pipeline.py",
+    "/openhcs/viewer_scripts/Stream_To_Viewer.py",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +45,84 @@ def test_what_is_not_a_command(arguments, capsys):
         main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("usage: openhcs")
+
+
+@pytest.fixture
+def offer():
+    """Function which has a plugin offer commands; ``add`` gets the parser."""
+    manager = plugins.get_plugin_manager()
+    registered = []
+
+    def register(answer):
+        class Plugin:
+            @hookimpl
+            def openhcs_commands(self):
+                return answer() if callable(answer) else answer
+
+        registered.append(Plugin())
+        manager.register(registered[-1], f"plugin {len(registered)}")
+
+    yield register
+    for plugin in registered:
+        manager.unregister(plugin)
+    plugins.registry.cache_clear()
+
+
+def add_rewind(parser):
+    parser.add_argument("--fast", action="store_true")
+    parser.set_defaults(action=lambda options: 7 if options.fast else 8)
+
+
+def test_commands_of_plugins(offer, capsys):
+    offer([CommandSpec("tape", "rewind the tape", add_rewind), CommandSpec("view", "not this one", add_rewind)])
+    assert main(["tape", "--fast"]) == 7
+    assert main(["tape"]) == 8
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^ +tape +rewind the tape$", said, re.MULTILINE)
+    assert "not this one" not in said
+    with pytest.raises(SystemExit):
+        main(["tape", "--slow"])
+    assert "usage: openhcs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("add", "message"),
+    [
+        (lambda parser: 1 / 0, "The command 'tape' of a plugin cannot be used: ZeroDivisionError"),
+        (lambda parser: None, "The command 'tape' of a plugin cannot be used: it sets no action."),
+    ],
+)
+def test_a_command_that_fails_breaks_no_other(offer, capsys, add, message):
+    offer([CommandSpec("tape", "rewind the tape", add)])
+    offer(lambda: 1 / 0)
+    offer([CommandSpec("reel", "change the reel", add_rewind)])
+    assert main(["tape"]) == 1
+    assert message in capsys.readouterr().err
+    assert main(["reel"]) == 8
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "rewind the tape" in capsys.readouterr().out
+
+
+def test_help_in_spite_of_broken_settings(capsys, monkeypatch, tmp_path):
+    plugins.registry.cache_clear()
+    monkeypatch.setenv("OPENHCS_CONFIG", str(tmp_path / "nowhere.toml"))
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.err.startswith("openhcs: OPENHCS_CONFIG names")) == (0, True)
+    assert "ims-export" in said.out
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["view", "--help"], ["run", "--help"]])
+def test_plugins_are_not_loaded_for_what_the_core_has(arguments):
+    plugins.registry.cache_clear()
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert plugins.registry.cache_info().currsize == 0
 
 
 def test_scripts_from_nothing_and_back(login, capsys):

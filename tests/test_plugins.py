@@ -78,7 +78,7 @@ def test_a_plugin_offers_all_kinds(install, tmp_path):
         f"""
         from pathlib import Path
         from openhcs_core.functions import processing_function
-        from openhcs_core.hookspecs import BackendSpec, ExecutorSpec, PresetSpec, hookimpl
+        from openhcs_core.hookspecs import BackendSpec, CommandSpec, ExecutorSpec, PresetSpec, ViewerSpec, hookimpl
 
         @processing_function()
         def invert(image):
@@ -100,6 +100,14 @@ def test_a_plugin_offers_all_kinds(install, tmp_path):
         @hookimpl
         def openhcs_presets():
             return [PresetSpec("spots", "Count spots", Path({str(preset)!r}))]
+
+        @hookimpl
+        def openhcs_commands():
+            return [CommandSpec("rewind", "Rewind the tape", lambda parser: None)]
+
+        @hookimpl
+        def openhcs_viewers():
+            return [ViewerSpec("vaa3d", "Vaa3D", 5575, "openhcs_vaa3d", lambda: "not installed")]
         """,
     )
     assert plugins.function("plugin_of_all_kinds.invert").summary == "The negative."
@@ -108,7 +116,12 @@ def test_a_plugin_offers_all_kinds(install, tmp_path):
     assert plugins.preset("spots").text == "# Ä\npipeline_steps = []\n"
     (row,) = (row for row in plugins.plugin_rows() if row.name == "plugin_of_all_kinds")
     assert (row.source, row.state) == ("plugin_of_all_kinds 1.0", "loaded")
-    assert row.offers == ("backend tape", "executor grid", "function plugin_of_all_kinds.invert", "preset spots")
+    assert plugins.commands()["rewind"].help == "Rewind the tape"
+    assert plugins.viewer("vaa3d").missing() == "not installed"
+    assert row.offers == (
+        *("backend tape", "command rewind", "executor grid", "function plugin_of_all_kinds.invert", "preset spots"),
+        "viewer vaa3d",
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +133,7 @@ def test_a_plugin_offers_all_kinds(install, tmp_path):
         ("x = 1", "it implements no hook"),
         (
             "from openhcs_core.hookspecs import hookimpl\n@hookimpl\ndef openhcs_backend(): return []",
-            "openhcs_backend.*Hooks: openhcs_backends, openhcs_executors, openhcs_functions, openhcs_presets",
+            "openhcs_backend.*Hooks: openhcs_backends, openhcs_commands, openhcs_executors, openhcs_functions",
         ),
         (
             "from openhcs_core.hookspecs import hookimpl\n@hookimpl\ndef openhcs_backends(wanted): return []",

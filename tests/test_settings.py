@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from openhcs_core.settings import Settings, SettingsError, load_settings, read_settings, settings_files
+from openhcs_core.streaming.publisher import PublisherOptions
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,8 @@ def test_all_settings(tmp_path):
         tmp_path / "openhcs.toml",
         'scratch = "/scratch"\nexport_dir = "/data/exports"\nthreads = 3\nbioformats_jar = "/opt/bioformats.jar"\n'
         'java_home = "/opt/java"\nblock_plugins = ["one", "two"]\ntrusted_pipelines = true\n'
+        'viewer_targets = ["10.1.0.0/16:5555", "desk.example.org"]\nviewer_listen = "0.0.0.0:5700-5799"\n'
+        'viewer_host = "omero.example.org"\nstream_memory_mb = 64\nstream_spool_mb = 0\nstream_overflow = "drop"\n'
         '[path_map]\n"/OMERO" = "/mnt/omero"\n',
     )
     assert read_settings(file) == Settings(
@@ -44,6 +47,12 @@ def test_all_settings(tmp_path):
         java_home=Path("/opt/java"),
         block_plugins=("one", "two"),
         trusted_pipelines=True,
+        viewer_targets=("10.1.0.0/16:5555", "desk.example.org"),
+        viewer_listen="0.0.0.0:5700-5799",
+        viewer_host="omero.example.org",
+        stream_memory_mb=64,
+        stream_spool_mb=0,
+        stream_overflow="drop",
         path_map={"/OMERO": Path("/mnt/omero")},
         source=file,
     )
@@ -77,6 +86,22 @@ def test_a_named_file_must_exist(tmp_path, monkeypatch):
         ('block_plugins = "one"', "'block_plugins' must be a list of names, not 'one'"),
         ("block_plugins = [1]", "'block_plugins' must be a list of names"),
         ("trusted_pipelines = 1", "'trusted_pipelines' must be true or false, not 1"),
+        ('viewer_targets = "10.1.0.0/16"', "'viewer_targets' must be a list of names"),
+        ('viewer_targets = ["10.1.0.0/16:no"]', "'viewer_targets': '10.1.0.0/16:no' is no network, address or host"),
+        (
+            'viewer_targets = ["10.300.0.0/16"]',
+            "'viewer_targets': '10.300.0.0/16' does not appear to be an IPv4 or IPv6",
+        ),
+        ('viewer_targets = ["10.1.2"]', "'viewer_targets': '10.1.2' does not appear to be an IPv4 or IPv6"),
+        ('viewer_listen = "0.0.0.0"', "'viewer_listen' needs ports, such as 0.0.0.0:5700-5799, unlike '0.0.0.0'"),
+        ('viewer_listen = "0.0.0.0:5799-5700"', "'viewer_listen' needs ports"),
+        ('viewer_listen = "0.0.0.0:5700-70000"', "'viewer_listen' needs ports"),
+        ("viewer_listen = 5700", "'viewer_listen': '5700' does not appear to be an IPv4 or IPv6"),
+        ('viewer_host = "omero.example.org:5700"', "'viewer_host' must be the name or address of a host"),
+        ('viewer_host = ""', "'viewer_host' must be the name or address of a host"),
+        ("stream_memory_mb = 0", "'stream_memory_mb' must be a whole number from 1, not 0"),
+        ("stream_spool_mb = -1", "'stream_spool_mb' must be a whole number from 0, not -1"),
+        ('stream_overflow = "block"', "'stream_overflow' must be 'wait' or 'drop', not 'block'"),
         ("threads = true", "'threads' must be a whole number from 1, not True"),
         ('threads = "4"', "'threads' must be a whole number"),
         ('path_map = "/OMERO"', "'path_map' must be a table"),
@@ -118,3 +143,12 @@ def test_a_folder_is_no_settings_file(tmp_path):
 def test_the_longest_mapped_folder_counts(path, expected):
     settings = Settings(path_map={"/OMERO": Path("/mnt/omero"), "/OMERO/ManagedRepository/": Path("/mnt/repository")})
     assert settings.local_path(path) == Path(expected)
+
+
+def test_what_a_publisher_may_hold():
+    options = Settings(
+        Path("/scratch"), stream_memory_mb=3, stream_spool_mb=5, stream_overflow="drop"
+    ).publisher_options()
+    assert (options.memory_bytes, options.spool_bytes, options.overflow) == (3 << 20, 5 << 20, "drop")
+    assert options.scratch == Path("/scratch")
+    assert Settings().publisher_options() == PublisherOptions()

@@ -15,7 +15,8 @@ from openhcs_core.imaris import check_ims
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.ims_file import WAITING, fingerprint, write_subject
 from openhcs_core.omero.names import file_stem
-from openhcs_core.omero.request import ExportRequest, crop_label
+from openhcs_core.omero.part import crop_label
+from openhcs_core.omero.request import ExportRequest
 from openhcs_core.omero.results import Origin, attach, find_attachment
 from openhcs_core.omero.scratch import workplace
 from openhcs_core.omero.subject import Subject
@@ -70,7 +71,7 @@ class SubjectExport:
         if min(sizes.values()) < 1:
             size = " × ".join(f"{axis} {count}" for axis, count in sizes.items())
             raise OmeroError(f"it is empty in OMERO ({size}). Import it again.")
-        self._crop = self.request.crop(sizes, self.subject.channel_names)
+        self._crop = self.request.part.crop(sizes, self.subject.channel_names)
         self._metadata = self.subject.metadata(self._crop)
         self._identity = self.subject.identity()
         self.notes = list(self._metadata.statements)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GOES_ON = "Start the same pipeline on the same data again: it goes on after the wells that are complete."
+VIEWERS_NOTE = "Shown in the viewers of Viewer_Address; hosts and ports in the pipeline do not count on a server."
 LISTED = 10
 """Wells that failed, which the message names one by one."""
 
@@ -87,14 +88,19 @@ class PipelineJob:
         self._client, self._stop = client, stop
         self._settings = load_settings()
         self._request = PipelineRequest.from_inputs(client.getInputs(unwrap=True))
+        request = self._request.viewers
+        self._viewers = None if request is None else request.viewers(self._settings, self._announce)
         self._conn = gateway(client)
         self._warn = SessionWarning(self.progress, session_deadline(self._conn), GOES_ON)
         self._waiting = False
+        self._notes: list[str] = []
         self._outputs: set[str] = set()
 
     def run(self) -> int:
         """Run the pipeline on all that is selected; return 0, or 1 if anything failed."""
         pipeline = self._pipeline()
+        if self._viewers is not None and any(step.stream_to for step in pipeline.steps):
+            self._notes.append(VIEWERS_NOTE)
         self._sweep()
         places = locations(self._conn, self._request.data_type, self._request.ids)
         self.progress.line(f"Running {self._request.origin} on {', '.join(places)}")
@@ -115,7 +121,7 @@ class PipelineJob:
 
     def message(self) -> str:
         """What happened, for the person who started the script."""
-        return "\n".join([*self.failed, *self.done])
+        return "\n".join([*self.failed, *self.done, *self._notes])
 
     def _pipeline(self) -> Pipeline:
         """The pipeline that was asked for.
@@ -161,6 +167,7 @@ class PipelineJob:
                 workers=min(request.workers, usable_cpus()),
                 outputs=request.outputs,
                 resume=request.resume,
+                viewers=self._viewers,
                 progress=self._watch,
                 cancelled=self._stop.is_set,
             )
@@ -170,7 +177,8 @@ class PipelineJob:
         self.failed += [f"{place} {well.well} failed: {well.error}" for well in broken[:LISTED]]
         if len(broken) > LISTED:
             self.failed.append(f"{place}: {len(broken) - LISTED} more wells failed; the log lists them.")
-        statement = f"{place}: {result} in {duration_text(result.seconds)}. {'. '.join(result.statements)}."
+        statements = " ".join(text.rstrip(".") + "." for text in result.statements)
+        statement = f"{place}: {result} in {duration_text(result.seconds)}. {statements}"
         print(statement, flush=True)
         for well in broken:
             print(f"{well.well}: {well.error}\n{well.traceback}", file=sys.stderr, flush=True)
@@ -210,6 +218,10 @@ class PipelineJob:
         if name not in self._outputs:
             self._outputs.add(name)
             self._client.setOutput(name, robject(value))
+
+    def _announce(self, stream: str) -> None:
+        self.progress.headline = stream
+        self.progress.line(f"{self._place}: results can be seen")
 
     def _wait(self) -> None:
         if self._stop.is_set():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,8 @@ from omero.gateway import BlitzGateway
 
 from openhcs_core.omero.attachments import download
 from openhcs_core.omero.errors import OmeroError
-from openhcs_core.omero.selection import DATA_TYPES
+from openhcs_core.omero.inputs import selected, well_names
+from openhcs_core.omero.viewers import ViewerRequest
 
 OUTPUTS = ("images", "masks", "tables")
 """What can be saved in OMERO."""
@@ -40,6 +40,8 @@ class PipelineRequest:
         Some of `OUTPUTS`.
     resume : bool
         Whether an interrupted run of the same pipeline is gone on with.
+    viewers : ViewerRequest or None
+        Who is to see results while they are made.
     """
 
     data_type: str
@@ -51,6 +53,7 @@ class PipelineRequest:
     workers: int = 1
     outputs: tuple[str, ...] = OUTPUTS
     resume: bool = True
+    viewers: ViewerRequest | None = None
 
     @classmethod
     def from_inputs(cls, inputs: Mapping[str, Any]) -> PipelineRequest:
@@ -61,15 +64,7 @@ class PipelineRequest:
         OmeroError
             If an input makes no sense by itself; nothing of OMERO is looked at yet.
         """
-        data_type = inputs.get("Data_Type") or "Plate"
-        if data_type not in DATA_TYPES:
-            raise OmeroError(f"Data_Type is '{data_type}'. Choose one of: {', '.join(DATA_TYPES)}.")
-        ids = tuple(inputs.get("IDs") or ())
-        if not ids:
-            raise OmeroError(
-                "nothing is selected. Select plates, wells, datasets or images before starting the script, or give "
-                "Data_Type and IDs."
-            )
+        data_type, ids = selected(inputs)
         text = (inputs.get("Pipeline_Text") or "").strip()
         file = str(inputs.get("File_Annotation") or "").strip()
         if file and not file.isdecimal():
@@ -79,9 +74,6 @@ class PipelineRequest:
         preset = inputs.get("Pipeline") or ""
         if not (file or text or preset):
             raise OmeroError("there is no pipeline. Choose one, or give File_Annotation or Pipeline_Text.")
-        given = [name.strip() for name in inputs.get("Wells") or []]
-        if given and not any(given):
-            raise OmeroError("Wells holds blanks only. Give names such as B03, or leave it empty for all.")
         outputs = tuple(name for name in OUTPUTS if inputs.get(f"Save_{name.capitalize()}", True))
         if not outputs:
             raise OmeroError("nothing is to be saved. Switch on Save_Images, Save_Masks or Save_Tables.")
@@ -94,10 +86,11 @@ class PipelineRequest:
             preset=preset,
             file_annotation=int(file) if file else None,
             text=text,
-            wells=tuple(_well(name) for name in given if name),
+            wells=well_names(inputs),
             workers=workers,
             outputs=outputs,
             resume=bool(inputs.get("Resume", True)),
+            viewers=ViewerRequest.from_inputs(inputs),
         )
 
     @property
@@ -108,14 +101,6 @@ class PipelineRequest:
         if self.file_annotation is not None:
             return f"the pipeline of FileAnnotation:{self.file_annotation}"
         return f"the pipeline '{self.preset}'"
-
-
-def _well(name: str) -> str:
-    """The name of a well as plates have it: "B03" for "b3"."""
-    found = re.fullmatch(r"([A-Za-z]+)0*([1-9]\d*)", name)
-    if found is None:
-        raise OmeroError(f"'{name}' is no name of a well such as B03.")
-    return f"{found[1].upper()}{int(found[2]):02}"
 
 
 def pipeline_file(conn: BlitzGateway, annotation_id: int) -> str:

@@ -10,6 +10,7 @@ from openhcs_core.omero.login import Login
 from openhcs_core.omero.pipeline_request import OUTPUTS
 from openhcs_core.pipeline import Pipeline, PipelineConfig
 from openhcs_core.pipeline.orchestrator import PipelineOrchestrator
+from openhcs_core.pipeline.viewers import Viewers
 from openhcs_core.plugins import backend
 from openhcs_core.progress import Listener
 
@@ -28,13 +29,14 @@ def run_in_omero(
     workers: int = 1,
     outputs: Sequence[str] = OUTPUTS,
     resume: bool = True,
+    viewers: Viewers | None = None,
     progress: Listener | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> RunResult:
     """Run a pipeline; what comes out goes into OMERO, whatever the pipeline says.
 
     A pipeline's text comes from anybody. It decides neither what else on this machine is written to, nor which other
-    machine gets to know the session.
+    machine gets to know the session, or sees results.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def run_in_omero(
         What is saved.
     resume : bool
         Whether a run of the same pipeline is gone on with; else there are new results beside those of earlier runs.
+    viewers : Viewers, optional
+        Who sees results while they are made; nobody unless given.
     progress, cancelled
         See `PipelineOrchestrator.run_pipeline`.
 
@@ -75,6 +79,8 @@ def run_in_omero(
         executor_address=None,
         resume=resume,
     )
-    orchestrator = PipelineOrchestrator(location, pipeline_config=config, storage_registry={BACKEND: home})
+    orchestrator = PipelineOrchestrator(
+        location, pipeline_config=config, storage_registry={BACKEND: home}, viewers=viewers or Viewers()
+    )
     result = orchestrator.run_pipeline(pipeline, progress=progress, cancelled=cancelled)
     return replace(result, run=home.identity(result.run))

@@ -66,6 +66,28 @@ def locations(conn: BlitzGateway, data_type: str, ids: Sequence[int]) -> list[st
     return [f"Well:{','.join(map(str, wells))}" for wells in plates.values()]
 
 
+def alike(conn: BlitzGateway, location: str) -> list[str]:
+    """The place itself; of images or a dataset that hold several sizes or types of pixels, a place for each of these.
+
+    Parameters
+    ----------
+    conn : BlitzGateway
+        Reading in all groups.
+    location : str
+    """
+    kind, ids = parse_location(location)
+    if kind in ("Plate", "Well"):
+        return [location]
+    wanted, found = _members(conn, kind, ids)
+    kinds = {image.id.val: _kind(pixels) for image in found if (pixels := _pixels(image)) is not None}
+    if len(set(kinds.values())) < 2:
+        return [location]
+    places: dict[Any, list[int]] = {}
+    for number in wanted:
+        places.setdefault(kinds.get(number), []).append(number)
+    return [f"Image:{','.join(map(str, numbers))}" for numbers in places.values()]
+
+
 def load_layout(conn: BlitzGateway, location: str) -> PlateLayout:
     """A place in OMERO as a plate, by a few queries whatever its size.
 
@@ -141,18 +163,8 @@ def _plate(conn: BlitzGateway, location: str, kind: str, ids: list[int]) -> Plat
 
 def _images(conn: BlitzGateway, location: str, kind: str, ids: list[int]) -> PlateLayout:
     targets = _targets(conn, kind, ids)
-    if kind == "Dataset":
-        links = "select l.child.name, l.child.id from DatasetImageLink l where l.parent.id in (:ids)"
-        wanted = list(dict.fromkeys(number for _, number in sorted(id_rows(conn, links, ids))))
-    else:
-        wanted = ids
-    found = conn.getQueryService().findAllByQuery(
-        "select distinct i from Image i left outer join fetch i.pixels p left outer join fetch p.pixelsType "
-        "where i.id in (:ids)",
-        ParametersI().addLongs("ids", wanted or [-1]),
-        conn.SERVICE_OPTS,
-    )
-    pixels = {image.id.val: image.getPrimaryPixels() if image.sizeOfPixels() else None for image in found}
+    wanted, found = _members(conn, kind, ids)
+    pixels = {image.id.val: _pixels(image) for image in found}
     groups = {image.details.group.id.val for image in found}
     if not found:
         raise OmeroError(f"{location} holds no images that you may see.")
@@ -164,6 +176,25 @@ def _images(conn: BlitzGateway, location: str, kind: str, ids: list[int]) -> Pla
     }
     name = targets[0].getName() + (f" and {len(targets) - 1} more" if len(targets) > 1 else "")
     return _layout(conn, name, images, {})
+
+
+def _members(conn: BlitzGateway, kind: str, ids: list[int]) -> tuple[list[int], list[Any]]:
+    """Ids of the images of a place in order, and the images with their pixels, in any order."""
+    wanted = ids
+    if kind == "Dataset":
+        links = "select l.child.name, l.child.id from DatasetImageLink l where l.parent.id in (:ids)"
+        wanted = list(dict.fromkeys(number for _, number in sorted(id_rows(conn, links, ids))))
+    found = conn.getQueryService().findAllByQuery(
+        "select distinct i from Image i left outer join fetch i.pixels p left outer join fetch p.pixelsType "
+        "where i.id in (:ids)",
+        ParametersI().addLongs("ids", wanted or [-1]),
+        conn.SERVICE_OPTS,
+    )
+    return wanted, found
+
+
+def _pixels(image: Any) -> Any:
+    return image.getPrimaryPixels() if image.sizeOfPixels() else None
 
 
 def _layout(

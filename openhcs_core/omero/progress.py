@@ -26,10 +26,16 @@ class JobProgress:
     ----------
     client : omero.client
         Of the script.
+
+    Attributes
+    ----------
+    headline : str
+        First line of the job's message, whatever else it says; empty for none. Set it before what follows it.
     """
 
     def __init__(self, client: omero.client) -> None:
         self._next = 0.0
+        self.headline = ""
         self._lines = Lines(lambda event: print(_text(event), flush=True))
         self._handle = None
         job = client.getProperty("omero.job")
@@ -62,6 +68,8 @@ class JobProgress:
     def _set_message(self, text: str) -> None:
         if self._handle is None:
             return
+        if self.headline:
+            text = f"{self.headline}\n{text}"
         try:
             self._handle.setMessage(text[:MESSAGE_LENGTH])
         except (omero.ServerError, Ice.Exception) as error:

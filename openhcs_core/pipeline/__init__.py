@@ -13,20 +13,34 @@ from openhcs_core.pipeline.config import INHERIT, Effective, GlobalPipelineConfi
 from openhcs_core.pipeline.errors import CompileError, PipelineError, PipelineSourceError
 from openhcs_core.pipeline.source import Pipeline, read_config, read_pipeline
 from openhcs_core.pipeline.step import PLATE, FunctionStep, StepOutput
+from openhcs_core.pipeline.viewing import (
+    FijiStreamingConfig,
+    LazyFijiStreamingConfig,
+    LazyNapariStreamingConfig,
+    LazyStreamingConfig,
+    NapariStreamingConfig,
+    StreamingConfig,
+)
 
 __all__ = [
     "INHERIT",
     "PLATE",
     "CompileError",
     "Effective",
+    "FijiStreamingConfig",
     "FunctionStep",
     "GlobalPipelineConfig",
+    "LazyFijiStreamingConfig",
+    "LazyNapariStreamingConfig",
+    "LazyStreamingConfig",
+    "NapariStreamingConfig",
     "Pipeline",
     "PipelineConfig",
     "PipelineError",
     "PipelineSourceError",
     "StepConfig",
     "StepOutput",
+    "StreamingConfig",
     "generate_complete_pipeline_steps_code",
     "generate_config_code",
     "pipeline_text",

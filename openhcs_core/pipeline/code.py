@@ -11,12 +11,13 @@ from openhcs_core.pipeline.config import GlobalPipelineConfig, PipelineConfig
 from openhcs_core.pipeline.errors import PipelineError
 from openhcs_core.pipeline.step import FunctionStep, StepOutput, calls_of
 from openhcs_core.pipeline.values import INHERIT, written
+from openhcs_core.pipeline.viewing import STREAMING_CLASSES
 
 WIDTH = 100
 STEPS, CONFIG = "pipeline_steps", "config"
 """Names that a text gives its steps and its configuration."""
 PACKAGE = "openhcs_core.pipeline"
-CLASSES = (FunctionStep, GlobalPipelineConfig, PipelineConfig, StepOutput)
+CLASSES = (FunctionStep, GlobalPipelineConfig, PipelineConfig, StepOutput, *STREAMING_CLASSES)
 """What a text may make."""
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openhcs_core.pipeline.orchestrator import PipelineOrchestrator
     from openhcs_core.pipeline.record import RunResult
     from openhcs_core.pipeline.source import Pipeline
+    from openhcs_core.pipeline.viewers import Viewers
 
 CANNOT_RUN = 2
 """Exit status where nothing could be begun."""
@@ -43,6 +44,15 @@ def add_commands(commands: Any) -> None:
     run_parser.add_argument("-o", "--output", help="folder for the results (default: beside the plate)")
     run_parser.add_argument(
         "--save-to", action="append", metavar="BACKEND", help="disk, zarr ...; may be given several times"
+    )
+    run_parser.add_argument(
+        "--view",
+        action="append",
+        default=[],
+        metavar="VIEWER",
+        help="show results while they are made, in a viewer of this machine, which stays open: napari, fiji ..., or in "
+        "one at an address such as `openhcs view` prints; may be given several times. Shown are the steps that have "
+        "stream_to; if none has, everything that is saved",
     )
     run_parser.add_argument("--no-resume", action="store_true", help="work on wells again that are finished")
     run_parser.add_argument("--executor", metavar="NAME", help="what runs the wells: processes (default), dask ...")
@@ -140,14 +150,15 @@ def _prepared(options: argparse.Namespace) -> tuple[Pipeline, PipelineOrchestrat
     from openhcs_core.pipeline.source import read_pipeline
 
     pipeline = read_pipeline(read_text(options.pipeline))
-    return pipeline, PipelineOrchestrator(options.plate, _config(options))
+    viewers = _viewers(getattr(options, "view", []))
+    return pipeline, PipelineOrchestrator(options.plate, _config(options), viewers=viewers)
 
 
 def _config(options: argparse.Namespace) -> PipelineConfig:
     """What the options set."""
     from openhcs_core.pipeline.config import PipelineConfig
 
-    given = {
+    given: dict[str, Any] = {
         "read_from": options.read_from,
         "wells": tuple(options.wells.split(",")) if options.wells else None,
         "num_workers": options.workers,
@@ -159,6 +170,29 @@ def _config(options: argparse.Namespace) -> PipelineConfig:
         "executor_address": getattr(options, "address", None),
     }
     return PipelineConfig(**{name: value for name, value in given.items() if value is not None})
+
+
+def _viewers(named: list[str]) -> Viewers | None:
+    """Viewers by names or addresses; None for those that the steps ask for."""
+    from openhcs_core import plugins
+    from openhcs_core.pipeline.viewers import Viewers
+    from openhcs_core.pipeline.viewing import StreamingConfig
+    from openhcs_core.streaming.security import CurveKeys, key_text
+    from openhcs_core.streaming.sockets import Server
+
+    if not named:
+        return None
+    given = list(dict.fromkeys(named))
+    servers = [Server.from_text(text) for text in given if "://" in text]
+    names = [plugins.viewer(text).name for text in given if "://" not in text]
+    keys = CurveKeys.new() if any(server.public_key for server in servers) else None
+
+    def tell(_: object) -> None:
+        if keys is not None:
+            print(f"Public key of this run, for the viewer to allow: {key_text(keys.public)}", file=sys.stderr)
+
+    start = [StreamingConfig(viewer=name) for name in names]
+    return Viewers(connect=servers, start=start, keys=keys, everything=True, ready=tell)
 
 
 def _refused(error: OpenHCSError) -> int:

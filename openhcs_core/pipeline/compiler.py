@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+from openhcs_core.errors import OpenHCSError
 from openhcs_core.functions import spec_of
 from openhcs_core.pipeline.blocks import blocks
 from openhcs_core.pipeline.config import Effective, GlobalPipelineConfig, StepConfig
@@ -16,7 +18,14 @@ from openhcs_core.pipeline.memory import WORKER_BYTES, available_bytes
 from openhcs_core.pipeline.plan import FROM_PLATE, Block, CompiledPlate, StepPlan, WellContext, WellPlan
 from openhcs_core.pipeline.resolve import PLANE_KINDS, Resolver, listed
 from openhcs_core.pipeline.step import FunctionStep
+from openhcs_core.pipeline.viewing import StreamingConfig, effective_viewer, listed_viewers
 from openhcs_core.plate import PlateLayout
+from openhcs_core.plugins import viewer as viewer_named
+
+ELSEWHERE = (
+    "Nothing is shown in viewers: the workers of this executor are elsewhere (executor_address), and images reach "
+    "viewers from workers of this machine only."
+)
 
 
 def compile_pipeline(
@@ -179,7 +188,33 @@ class _Compiler:
             for name, origin in effective.origins.items()
         }
         source = self._described(resolved.source)
-        return StepPlan(step.name, chains, source, resolved.variable, resolved.kinds, saved, save_to, origins)
+        plan = StepPlan(step.name, chains, source, resolved.variable, resolved.kinds, saved, save_to, origins)
+        return self._with_viewers(step, plan)
+
+    def _with_viewers(self, step: FunctionStep, plan: StepPlan) -> StepPlan:
+        """The plan of a step with the viewers that it asks for."""
+        viewers: list[Effective[StreamingConfig]] = []
+        for config in listed_viewers(step.stream_to, step.name):
+            found = effective_viewer(config, self._effective.levels)
+            if found.value.port is None:
+                try:
+                    found.value = replace(found.value, port=viewer_named(found.value.viewer).port)
+                except OpenHCSError as error:
+                    self._problem(f"{step.name}: stream_to: {error}")
+            viewers.append(found)
+        shown = tuple(viewer.value for viewer in viewers)
+        try:
+            listed_viewers(shown, f"{step.name}: stream_to")
+        except OpenHCSError as error:
+            self._problem(str(error))
+        streamed = tuple(kind for kind in plan.kinds if kind in PLANE_KINDS) if shown else ()
+        if shown and not streamed:
+            self._problem(f"{step.name}: it gives tables only, which viewers do not show: take 'stream_to' out.")
+        if shown and self._config.executor_address is not None and ELSEWHERE not in self._notes:
+            self._notes.append(ELSEWHERE)
+        return replace(
+            plan, stream_to=shown, stream_origins=tuple(viewer.origins for viewer in viewers), streamed=streamed
+        )
 
     def _described(self, source: Source) -> str:
         giver = "the plate" if source.step == FROM_PLATE else f"{source.kind} of '{self._steps[source.step].name}'"

@@ -1,17 +1,26 @@
-"""Configurations of pipelines, and what is in effect when several levels set the same."""
+"""Configurations of pipelines."""
 
 import dataclasses
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from openhcs_core.functions import described, fits
 from openhcs_core.pipeline.errors import PipelineError
-from openhcs_core.pipeline.values import INHERIT, plain, shown, written
+from openhcs_core.pipeline.inherit import Effective, lazy, normal_value, settable
+from openhcs_core.pipeline.values import INHERIT, shown
+from openhcs_core.pipeline.viewing import StreamingConfig, listed_viewers
 from openhcs_core.plate import COMPONENTS
 
-C = TypeVar("C")
+__all__ = [
+    "INHERIT",
+    "Effective",
+    "GlobalPipelineConfig",
+    "LazyStepConfig",
+    "PipelineConfig",
+    "StepConfig",
+    "check_component",
+    "checked",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +77,8 @@ class GlobalPipelineConfig(StepConfig):
         How often a well is tried again whose worker died.
     resume : bool
         Whether wells that an earlier run of the same pipeline has finished are left alone.
+    streaming : tuple of StreamingConfig
+        What lazy ones of the same viewer in steps inherit. Which steps stream, the steps say.
     """
 
     read_from: str | None = None
@@ -80,19 +91,7 @@ class GlobalPipelineConfig(StepConfig):
     gpus: tuple[int, ...] | None = None
     retries: int = 1
     resume: bool = True
-
-
-def lazy(config_class: type[C]) -> type[C]:
-    """Make a subclass of a configuration lazy: the same fields, of which those left out are inherited.
-
-    A field counts as set when it is given, whatever its value: `INHERIT` is the default of all.
-    """
-    inherited = dataclasses.fields(config_class)  # type: ignore[arg-type]
-    config_class.__annotations__ = {item.name: item.type for item in inherited}
-    for item in inherited:
-        setattr(config_class, item.name, INHERIT)
-    config_class.__repr__ = written  # type: ignore[method-assign]
-    return dataclass(frozen=True, kw_only=True, repr=False)(config_class)
+    streaming: tuple[StreamingConfig, ...] = ()
 
 
 @lazy
@@ -105,55 +104,6 @@ class LazyStepConfig(StepConfig):
     """What a step sets of `StepConfig`; the rest is inherited. Read it through `Effective`."""
 
 
-class Effective(Generic[C]):
-    """What is in effect, and where each value comes from.
-
-    Parameters
-    ----------
-    config_class : type
-        A configuration with defaults.
-    levels : sequence of (str, config)
-        Name and configuration, the most particular first; lazy ones, or None, anywhere.
-
-    Attributes
-    ----------
-    value : config_class
-    origins : dict of str to str
-        Name of the level that each value comes from; "the default" if from none.
-
-    Examples
-    --------
-    >>> effective = Effective(GlobalPipelineConfig, [("the pipeline", PipelineConfig(num_workers=4))])
-    >>> effective.value.num_workers, effective.origin("num_workers"), effective.origin("retries")
-    (4, 'the pipeline', 'the default')
-    """
-
-    def __init__(self, config_class: type[C], levels: Sequence[tuple[str, Any]]) -> None:
-        origins: dict[str, str] = {}
-        values: dict[str, Any] = {}
-        for item in dataclasses.fields(config_class):  # type: ignore[arg-type]
-            origins[item.name] = "the default"
-            for name, level in levels:
-                value = getattr(level, item.name, INHERIT)
-                if value is not INHERIT:
-                    values[item.name], origins[item.name] = value, name
-                    break
-        self.value: C = config_class(**values)
-        self.origins: Mapping[str, str] = origins
-
-    def origin(self, field: str) -> str:
-        """Name of the level that a value comes from.
-
-        Raises
-        ------
-        PipelineError
-            If there is no such field.
-        """
-        if field not in self.origins:
-            raise PipelineError(f"There is no setting '{field}'. Settings: {', '.join(self.origins)}.")
-        return self.origins[field]
-
-
 def checked(config_class: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
     """Values of a configuration in their normal form; those that are inherited stay so.
 
@@ -163,16 +113,13 @@ def checked(config_class: type[Any], values: Mapping[str, Any], what: str) -> di
         If a value makes no sense; begins with `what`.
     """
     normal = dict(values)
-    for name, hint in ((item.name, item.type) for item in dataclasses.fields(config_class)):
-        if normal[name] is INHERIT:
+    for item in settable(config_class):
+        name, value = item.name, normal[item.name]
+        if value is INHERIT:
             continue
-        value = plain(normal[name], f"{what}: {name}")
-        if isinstance(value, (str, list)) and "tuple" in str(hint):
-            value = (value,) if isinstance(value, str) else tuple(value)
-        if not fits(value, hint):
-            raise PipelineError(f"{what}: {name} must be {described(hint)}, not {shown(value)}.")
-        _check(name, value, f"{what}: {name}")
-        normal[name] = value
+        told = f"{what}: {name}"
+        normal[name] = listed_viewers(value, told) if name == "streaming" else normal_value(value, item.type, told)
+        _check(name, normal[name], told)
     return normal
 
 
@@ -193,12 +140,13 @@ def _check(name: str, value: Any, what: str) -> None:
             raise PipelineError(f"{what}: wells are worked on one by one and cannot be stacked. Take 'well' out.")
     if isinstance(value, tuple) and len(set(value)) < len(value):
         raise PipelineError(f"{what}: {shown(value)} names something twice.")
+    if name == "streaming" and len({item.viewer for item in value}) < len(value):
+        raise PipelineError(f"{what}: one configuration of each viewer is what steps inherit; there are more.")
     if name == "wells" and value == ():
         raise PipelineError(f"{what}: there is no well in it. Leave it out for all wells.")
     if name == "gpus" and value is not None and any(gpu < 0 for gpu in value):
         raise PipelineError(f"{what}: GPUs are numbered from 0, not {min(value)}.")
     if name in _LEAST and value is not None and value < _LEAST[name]:
         raise PipelineError(f"{what} must be at least {_LEAST[name]}, not {value}.")
-    for text in value if isinstance(value, tuple) else (value,):
-        if isinstance(text, str) and (not text.strip() or re.search(r"[\x00-\x1f]", text)):
-            raise PipelineError(f"{what}: {shown(text)} is no usable name.")
+    if value == "" or (isinstance(value, tuple) and "" in value):
+        raise PipelineError(f"{what}: '' is no usable name.")

@@ -55,6 +55,12 @@ def _steps(compiled: CompiledPlate) -> Iterator[str]:
         if step.saved:
             origin = step.origins.get("save_to", "")
             yield f"   saves   {', '.join(step.saved)} as '{step.name}' to {', '.join(step.save_to)} (by {origin})"
+        for config, origins in zip(step.stream_to, step.stream_origins, strict=True):
+            told = [f"{name} by {origin}" for name, origin in origins.items() if origin != "the default"]
+            where = config.endpoint.removeprefix("tcp://")
+            by = "; ".join(told) or "defaults"
+            yield f"   shows   {', '.join(step.streamed)} in {config.viewer} at {where} ({by})"
+            yield from (f"           {component}: {mode}" for component, mode in config.display.items())
         if any(spec_of(function).axes != "YX" for chain in step.chains for function, _ in chain):
             yield f"   stacks  {', '.join(step.variable)} (by {step.origins.get('variable_components', '')})"
 
@@ -114,7 +120,7 @@ def _moves(calls: tuple[Call, ...], steps: tuple[StepPlan, ...]) -> int:
         for kind in step.kinds:
             for address in call.outputs:
                 where[Value(call.step, kind, address)] = {specs[-1].memory_type}
-                if kind in step.saved:
+                if step.keeps(kind):
                     need(Value(call.step, kind, address), "numpy")
     return moves
 

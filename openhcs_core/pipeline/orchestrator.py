@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import platform
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from datetime import datetime, timezone
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +19,12 @@ from openhcs_core.pipeline.config import INHERIT, Effective, GlobalPipelineConfi
 from openhcs_core.pipeline.errors import CompileError, PipelineError
 from openhcs_core.pipeline.executors import Executor, WellResult
 from openhcs_core.pipeline.plan import CompiledPlate
-from openhcs_core.pipeline.record import RunResult, run_identity, versions
+from openhcs_core.pipeline.record import RunResult, run_facts, run_identity
 from openhcs_core.pipeline.runprogress import RunProgress
 from openhcs_core.pipeline.step import FunctionStep, calls_of
+from openhcs_core.pipeline.stream_storage import StreamStorage
+from openhcs_core.pipeline.streams import Streams, Viewers, open_viewer
+from openhcs_core.pipeline.viewing import StreamingConfig, effective_viewer
 from openhcs_core.pipeline.worker import Work
 from openhcs_core.plate import PlateLayout
 from openhcs_core.plugins import executor as executor_named
@@ -35,6 +36,9 @@ from openhcs_core.storage.registry import create_storage_registry
 
 if TYPE_CHECKING:
     from openhcs_core.pipeline.source import Pipeline
+    from openhcs_core.streaming.manager import Visualizer
+
+logger = logging.getLogger(__name__)
 
 Cancelled = Callable[[], bool] | threading.Event
 
@@ -52,6 +56,9 @@ class PipelineOrchestrator:
         What holds for all runs.
     storage_registry : mapping of str to StorageBackend, optional
         The backends of all plugins unless given. They must be such that can be sent to other processes.
+    viewers : Viewers, optional
+        Where results are shown while they are made. Unless given, as the steps say: viewers of this machine are
+        started then, so that programs which run the pipelines of others give it always.
 
     Examples
     --------
@@ -67,9 +74,11 @@ class PipelineOrchestrator:
         pipeline_config: GlobalPipelineConfig | None = None,
         global_config: GlobalPipelineConfig | None = None,
         storage_registry: Mapping[str, StorageBackend] | None = None,
+        viewers: Viewers | None = None,
     ) -> None:
         self.plate_path = str(plate_path)
         self._pipeline_config, self._global_config = pipeline_config, global_config
+        self._viewers = viewers
         self._registry = create_storage_registry() if storage_registry is None else storage_registry
         self._read_from = ""
         self._layout: PlateLayout | None = None
@@ -213,13 +222,14 @@ class PipelineOrchestrator:
         executor.workers = self._workers(compiled, max_workers)
         results = self._results(definition, compiled)
         config = self.config(definition).value
-        with FileManager(self._registry) as files:
+        with FileManager(self._registry) as files, Streams(self._viewers) as streams, executor:
             writers = self._writers(files, results)
             found = self._found(writers, compiled) if config.resume else set()
             wells = {well: WellResult(well, "skipped" if well in found else "cancelled") for well in compiled.contexts}
             contexts = [context for well, context in compiled.contexts.items() if well not in found]
-            work = self._work(compiled, results)
-            counted = RunProgress(progress, contexts)
+            elsewhere = config.executor_address is not None
+            work = streams.begin(self._work(compiled, results), contexts, executor.workers, elsewhere)
+            counted = RunProgress(streams.listener(progress), contexts)
             if contexts:
                 arguments: dict[str, Any] = {"retries": config.retries, "tell": counted.tell, "cancelled": cancelled}
                 for result in executor.run(work, contexts, **arguments):
@@ -233,6 +243,7 @@ class PipelineOrchestrator:
             else:
                 for writer in writers:
                     statements += writer.finish(list(compiled.contexts))
+            statements += streams.end(outcome.in_state("finished"), len(outcome.in_state("skipped")), cancelled)
         return RunResult(
             wells,
             tuple(statements),
@@ -250,19 +261,39 @@ class PipelineOrchestrator:
         ]
         return Effective(GlobalPipelineConfig, levels)
 
+    def get_or_create_visualizer(self, config: StreamingConfig) -> Visualizer | None:
+        """The viewer that a configuration names: one that runs, or one that is started and may not be ready yet.
+
+        None if it cannot be started; why is logged.
+
+        Raises
+        ------
+        ValueError
+            If it is no configuration of a viewer.
+        """
+        if not isinstance(config, StreamingConfig):
+            raise ValueError(f"A StreamingConfig is needed, such as NapariStreamingConfig(), not {config!r}.")
+        effective = effective_viewer(config, self.config(()).levels).value
+        try:
+            return open_viewer(effective, Path(self.plate_path).name)
+        except OpenHCSError as error:
+            logger.warning("%s cannot be used: %s", effective.viewer, error)
+            return None
+
     # Parts of a run
 
     def _executor(self, definition: Pipeline | Sequence[FunctionStep]) -> Executor:
         config = self.config(definition).value
         return executor_named(config.executor).factory(config.num_workers, config.executor_address)
 
-    @staticmethod
-    def _modules(definition: Pipeline | Sequence[FunctionStep]) -> list[str]:
+    def _modules(self, definition: Pipeline | Sequence[FunctionStep]) -> list[str]:
         """Modules that workers are going to need."""
         functions = [
             function for step in steps_of(definition) for calls in calls_of(step.func).values() for function, _ in calls
         ]
         modules = [getattr(function, "__module__", None) for function in functions]
+        if self._viewers or any(step.stream_to for step in steps_of(definition)):
+            modules.append(StreamStorage.__module__)
         return list(dict.fromkeys(["openhcs_core.pipeline.worker", *filter(None, modules)]))
 
     def _workers(self, compiled: CompiledPlate, wanted: int | None) -> int:
@@ -302,18 +333,12 @@ class PipelineOrchestrator:
 
     def _results(self, definition: Pipeline | Sequence[FunctionStep], compiled: CompiledPlate) -> dict[str, Results]:
         steps = steps_of(definition)
-        run = run_identity(compiled, pipeline_text(steps), self._plate_identity())
+        without_viewers = pipeline_text([replace(step, stream_to=()) for step in steps])
+        run = run_identity(compiled, without_viewers, self._plate_identity())
         if not self.config(definition).value.resume:
             run += f"-{uuid.uuid4().hex[:8]}"  # one that no earlier run can be taken for
         text = getattr(definition, "text", None) or pipeline_text(steps, self._merged(definition))
-        facts = {f"version of {name}": version for name, version in versions(compiled.steps).items()}
-        facts |= {
-            "plate": self.plate_path,
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "user": _user(),
-            "host": platform.node(),
-            "python": platform.python_version(),
-        }
+        facts = run_facts(compiled.steps, self.plate_path)
         return {
             name: Results(self._location(name, definition), self.layout, text, run, facts) for name in compiled.backends
         }
@@ -373,10 +398,3 @@ def _question(cancelled: Cancelled | None) -> Callable[[], bool]:
     if cancelled is None:
         return lambda: False
     return cancelled.is_set if isinstance(cancelled, threading.Event) else cancelled
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without users
-        return ""

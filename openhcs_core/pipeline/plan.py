@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from openhcs_core.pipeline.viewing import StreamingConfig
 from openhcs_core.plate import PlaneAddress, PlateLayout
 
 FROM_PLATE = -1
@@ -108,6 +109,14 @@ class StepPlan:
         Names of the backends for them.
     origins : mapping of str to str
         Where the configuration of the step comes from, by setting.
+    stream_to : tuple of StreamingConfig
+        Viewers that it asks for, completely configured.
+    stream_origins : tuple of mapping of str to str
+        Where their configurations come from.
+    streamed : tuple of str
+        Which of the kinds go to viewers.
+    streams : tuple of str
+        In a run: names of the backends that hand them to viewers.
     """
 
     name: str
@@ -118,6 +127,18 @@ class StepPlan:
     saved: tuple[str, ...] = ()
     save_to: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    stream_to: tuple[StreamingConfig, ...] = ()
+    stream_origins: tuple[Mapping[str, str], ...] = ()
+    streamed: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
+
+    def keeps(self, kind: str) -> bool:
+        """Whether planes of a kind leave the worker."""
+        return kind in self.saved or kind in self.streamed
+
+    def takers(self, kind: str) -> tuple[str, ...]:
+        """Names of the backends that planes of a kind go to; those that save them first."""
+        return (self.save_to if kind in self.saved else ()) + (self.streams if kind in self.streamed else ())
 
 
 @dataclass(frozen=True)

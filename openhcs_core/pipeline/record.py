@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
+import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 import numpy as np
 
@@ -70,6 +73,21 @@ def versions(steps: Sequence[StepPlan]) -> dict[str, str]:
                 package = function.__module__.partition(".")[0]
                 found[package] = str(getattr(sys.modules.get(package), "__version__", __version__))
     return found
+
+
+def run_facts(steps: Sequence[StepPlan], plate: str) -> dict[str, str]:
+    """What is kept with the results of a run, for people: versions, where, when, who."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container without users
+        user = ""
+    return {f"version of {name}": version for name, version in versions(steps).items()} | {
+        "plate": plate,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "user": user,
+        "host": platform.node(),
+        "python": platform.python_version(),
+    }
 
 
 def run_identity(compiled: CompiledPlate, steps_text: str, plate: str) -> str:

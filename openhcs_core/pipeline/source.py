@@ -29,7 +29,10 @@ MAX_VALUES = 20_000
 _SIGNATURES = {item: inspect.signature(item) for item in CLASSES}
 _PUBLIC: dict[str, Any] = {"PLATE": PLATE, **{item.__name__: item for item in CLASSES}}
 _MODULES = frozenset(
-    [PACKAGE, f"{PACKAGE}.step", f"{PACKAGE}.config", "openhcs.core.steps.function_step", "openhcs.core.config"]
+    [
+        *(PACKAGE, f"{PACKAGE}.step", f"{PACKAGE}.config", f"{PACKAGE}.viewing"),
+        *("openhcs.core.steps.function_step", "openhcs.core.config"),
+    ]
 )
 """Modules that offer them; the last two are those of texts from OpenHCS."""
 

@@ -11,6 +11,7 @@ from openhcs_core.functions import FunctionSpec, spec_of
 from openhcs_core.pipeline.config import LazyStepConfig, StepConfig, check_component, checked
 from openhcs_core.pipeline.errors import PipelineError
 from openhcs_core.pipeline.values import INHERIT, plain, shown, written
+from openhcs_core.pipeline.viewing import StreamingConfig, listed_viewers
 
 PLATE = "plate"
 """As `input_source`: the planes of the plate, not those of the step before."""
@@ -85,6 +86,8 @@ class FunctionStep:
     save : bool, optional
         Whether the outputs are results of the run; see `StepConfig.save_to`.
     save_to : sequence of str, optional
+    stream_to : StreamingConfig or sequence of them
+        Viewers that show all images and labels of the step while they are made, whether they are saved or not.
 
     Raises
     ------
@@ -100,6 +103,7 @@ class FunctionStep:
     select: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     save: bool | None = None
     save_to: Sequence[str] = INHERIT
+    stream_to: StreamingConfig | Sequence[StreamingConfig] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -122,6 +126,7 @@ class FunctionStep:
             )
         if self.save is not None and not isinstance(self.save, bool):
             raise PipelineError(f"{what}: save must be True or False, not {shown(self.save)}.")
+        normal["stream_to"] = listed_viewers(self.stream_to, f"{what}: stream_to")
         for attribute, value in normal.items():
             object.__setattr__(self, attribute, value)
         if not self.name:

@@ -175,10 +175,10 @@ def _bracketed(
 
 
 def _fields(item: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Name, value and default of each field that is not inherited."""
+    """Name, value and default of each field that can be given and is not inherited."""
     for part in fields(item):
         value = getattr(item, part.name)
-        if value is not INHERIT:
+        if part.init and value is not INHERIT:
             default = part.default if part.default_factory is MISSING else part.default_factory()
             yield part.name, value, getattr(item, f"default_{part.name}", default)
 

@@ -178,9 +178,9 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
             for kind, planes in result.planes.items():
                 values = [Value(call.step, kind, address) for address in call.outputs]
                 for value, plane in zip(values, planes, strict=True):
-                    if value in wanted or kind in step.saved:
+                    if value in wanted or step.keeps(kind):
                         held.put(value, plane)
-                if kind in step.saved:
+                if step.keeps(kind):
                     progress.where = f"saving of step '{step.name}'"
                     self._save(step, values, kind, facts.addresses[0].well, held)
                     held.free(value for value in values if value not in wanted)
@@ -193,8 +193,11 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
     def _save(self, step: StepPlan, values: Sequence[Value], kind: str, well: str, held: _Held) -> None:
         planes = [held.get(value, "numpy") for value in values]
         paths = [value.address._replace(well=well).path for value in values]
-        for backend in step.save_to:
-            self._saver.do(self._files.save_batch, planes, paths, backend, step_name=step.name, kind=kind)
+        self._saver.do(self._give, step, planes, paths, kind)
+
+    def _give(self, step: StepPlan, planes: Sequence[np.ndarray], paths: Sequence[str], kind: str) -> None:
+        for backend in step.takers(kind):
+            self._files.save_batch(planes, paths, backend, step_name=step.name, kind=kind)
 
     @contextlib.contextmanager
     def _gpu(self, block: Block, progress: _Progress) -> Iterator[None]:

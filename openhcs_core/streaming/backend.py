@@ -34,8 +34,14 @@ class StreamingBackend(AbstractContextManager["StreamingBackend"]):
         Identity of the run, the same in all its workers.
     display : mapping of str to str
         What viewers are to do with a component; see `openhcs_core.streaming.messages.Begin`.
-    values : mapping of str to mapping
-        By step: all values that components are going to take, where they are known.
+    facts : mapping of (step, kind) to mapping
+        Further fields of `Begin` that are known of the images of a step, such as ``{"values": {"z_index": range(1, 6)},
+        "images": 480, "dtype": "uint16"}``; they go before those of the layout.
+
+    Attributes
+    ----------
+    failed : int
+        Images that could not be shown.
     """
 
     def __init__(
@@ -44,10 +50,10 @@ class StreamingBackend(AbstractContextManager["StreamingBackend"]):
         layout: PlateLayout,
         run: str,
         display: Mapping[str, str] | None = None,
-        values: Mapping[str, Mapping[str, Sequence[str | int]]] | None = None,
+        facts: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
     ) -> None:
         self._publisher, self._layout, self._run = publisher, layout, run
-        self._display, self._values = dict(display or {}), values or {}
+        self._display, self._facts = dict(display or {}), facts or {}
         self._begun: set[str] = set()
         self._said: set[str] = set()
         self._lock = threading.Lock()
@@ -91,8 +97,8 @@ class StreamingBackend(AbstractContextManager["StreamingBackend"]):
         for array, path in zip(data_list, file_paths, strict=True):
             address = PlaneAddress.from_path(path)
             array = np.asarray(array)
-            stream = self._stream(step_name, kind, array)
             try:
+                stream = self._stream(step_name, kind)
                 self._publisher.save(stream, array, address, self._layout.source_ids.get((address.well, address.site)))
             except StreamingError as error:
                 self._complain(str(error))
@@ -114,7 +120,7 @@ class StreamingBackend(AbstractContextManager["StreamingBackend"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _stream(self, step: str, kind: str, array: np.ndarray) -> str:
+    def _stream(self, step: str, kind: str) -> str:
         stream = f"{self._run}/{step}/{kind}"
         with self._lock:
             if stream not in self._begun:
@@ -124,23 +130,27 @@ class StreamingBackend(AbstractContextManager["StreamingBackend"]):
 
     def _begin(self, stream: str, step: str, kind: str) -> Begin:
         layout = self._layout
-        values = self._values.get(step, {})
-        return Begin(
-            stream=stream,
-            title=f"{layout.name} {step}".strip(),
-            step=step,
-            plate=layout.name,
-            kind=kind,  # type: ignore[arg-type]
-            values={name: tuple(values[name]) for name in COMPONENTS if name in values},
-            channels=tuple(
-                Channel(name=channel.name, color=channel.color, window=channel.window) for channel in layout.channels
-            ),
-            voxel_size_um=layout.voxel_size_um,
-            display=self._display,
-        )
+        known: dict[str, Any] = {
+            "title": f"{layout.name} {step}".strip(),
+            "plate": layout.name,
+            "channels": channels_of(layout),
+            "voxel_size_um": layout.voxel_size_um,
+            "display": self._display,
+            **self._facts.get((step, kind), {}),
+        }
+        values = known.pop("values", {})
+        ordered = {name: tuple(values[name]) for name in COMPONENTS if name in values}
+        return Begin(stream=stream, step=step, kind=kind, values=ordered, **known)  # type: ignore[arg-type]
 
     def _complain(self, problem: str) -> None:
         self.failed += 1
         if problem not in self._said:
             self._said.add(problem)
             logger.warning("An image cannot be shown: %s", problem)
+
+
+def channels_of(layout: PlateLayout, lut: str = "") -> tuple[Channel, ...]:
+    """The channels of a plate for viewers, all with one lookup table if it is named."""
+    return tuple(
+        Channel(name=channel.name, color=channel.color, window=channel.window, lut=lut) for channel in layout.channels
+    )

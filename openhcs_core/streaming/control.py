@@ -45,8 +45,7 @@ class ControlServer:
 
     def answer(self) -> None:
         """Answer what has come."""
-        for frames in messages(self.socket):
-            buffers = [frame.buffer for frame in frames]
+        for buffers in messages(self.socket):
             envelope, body = [bytes(buffers[0])], buffers[1:]
             if body and not len(body[0]):  # of a REQ socket
                 envelope.append(b"")

@@ -96,7 +96,7 @@ def check_target(endpoint: str, allowed: Sequence[str]) -> str:
     except OSError as error:
         raise StreamingError(f"The host of {endpoint} is not known here: {error.strerror}.") from error
     for entry in allowed:
-        place, first, last = _entry(entry)
+        place, first, last = hosts_and_ports(entry)
         if not first <= port <= last:
             continue
         fitting = sorted(number for number in numbers if _is_in(number, host, place))
@@ -108,7 +108,7 @@ def check_target(endpoint: str, allowed: Sequence[str]) -> str:
     )
 
 
-def _entry(entry: str) -> tuple[str, int, int]:
+def hosts_and_ports(entry: str) -> tuple[str, int, int]:
     found = _ALLOWED.fullmatch(entry)
     if found is None:
         raise SecurityError(

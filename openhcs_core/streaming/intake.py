@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from openhcs_core.errors import OpenHCSError
 from openhcs_core.plate import PlaneAddress
 from openhcs_core.streaming.errors import MessageError, StreamingError
 from openhcs_core.streaming.messages import DTYPES, Begin, End, Image, Probe, Progress, State, StreamState
@@ -23,6 +25,8 @@ MAX_IMAGES = 4_000_000
 
 MAX_TOLD = 256
 """Streams of which the state is told; the last."""
+
+_NATIVE = {name: dtype.newbyteorder("=") for name, dtype in DTYPES.items()}
 
 
 class Sink(Protocol):
@@ -95,7 +99,7 @@ class Intake:
             try:
                 sink = self._viewer.begin(begin)
             except Exception as error:
-                logger.exception("The viewer refuses a stream.")
+                _log("The viewer refuses a stream.", error)
                 raise MessageError(f"The viewer refuses the stream: {_text(error)}") from error
             with self._lock:
                 stream = self.streams[begin.stream] = _Stream(begin, sink)
@@ -118,7 +122,8 @@ class Intake:
         stream = self.streams.get(image.stream)
         if stream is None or publisher not in stream.open:
             return "failed", "Its stream has not begun."
-        if stream.seen.get(image.address) == (publisher, image.seq):
+        address = image.address
+        if stream.seen.get(address) == (publisher, image.seq):
             return "received", ""
         problem = self._problem(stream, image)
         if problem:
@@ -140,10 +145,10 @@ class Intake:
         try:
             stream.sink.received(image)
         except Exception as error:
-            logger.exception("The viewer fails with an image.")
+            _log("The viewer fails with an image.", error)
             stream.failed += 1
             return "failed", _text(error)
-        stream.seen[image.address] = publisher, image.seq
+        stream.seen[address] = publisher, image.seq
         stream.received += 1
         self.nbytes += image.nbytes
         return "received", ""
@@ -206,16 +211,16 @@ class Intake:
                 failed=stream.failed,
                 ended=stream.ended,
             )
-            for stream in streams
+            for stream in streams[-MAX_TOLD:]
         ]
         return State(
             publishers=publishers,
-            received=sum(state.received for state in states),
-            displayed=sum(state.displayed for state in states),
-            failed=sum(state.failed for state in states),
+            received=sum(stream.received for stream in streams),
+            displayed=sum(stream.displayed for stream in streams),
+            failed=sum(stream.failed for stream in streams),
             refused=self.refused,
             nbytes=self.nbytes,
-            streams=tuple(states[-MAX_TOLD:]),
+            streams=tuple(states),
         )
 
     def close(self) -> None:
@@ -236,13 +241,18 @@ class Intake:
         return ""
 
 
+def _log(what: str, error: Exception) -> None:
+    """With a traceback, unless the viewer says it on purpose."""
+    logger.warning("%s %s", what, error, exc_info=None if isinstance(error, OpenHCSError) else error)
+
+
 def _text(error: Exception) -> str:
     return str(error)[:500] or type(error).__name__
 
 
 def _flat(target: np.ndarray, image: Image) -> np.ndarray:
     """The bytes of an array to copy into."""
-    if target.shape != image.shape or target.dtype.name != image.dtype:
+    if target.shape != image.shape or target.dtype != _NATIVE[image.dtype]:
         raise StreamingError("The viewer has no place of its shape and dtype.")
     if not (target.flags.c_contiguous and target.flags.writeable):
         raise StreamingError("The viewer's place for it is not contiguous, or not writable.")
@@ -251,6 +261,5 @@ def _flat(target: np.ndarray, image: Image) -> np.ndarray:
 
 def _to_native(flat: np.ndarray, image: Image) -> None:
     """Swap bytes on machines that need it."""
-    kind = DTYPES[image.dtype]
-    if not kind.newbyteorder("<").isnative:
-        flat.view(kind).byteswap(inplace=True)
+    if sys.byteorder == "big":
+        flat.view(DTYPES[image.dtype]).byteswap(inplace=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+import zmq
 
 from openhcs_core.streaming.messages import Ack, Begin, Credits, End, Image, Welcome
 from openhcs_core.streaming.outbox import Entry
@@ -51,7 +53,9 @@ class ViewerReport:
     undelivered: Sequence[Image]
 
     def __str__(self) -> str:
-        text = f"{self.name}: {self.delivered} images delivered, {self.displayed} displayed"
+        text = f"{self.name}: {self.delivered} images delivered"
+        if self.displayed:
+            text += f", {self.displayed} displayed"
         if self.failed:
             text += f", {len(self.failed)} refused"
         if self.undelivered:
@@ -59,13 +63,13 @@ class ViewerReport:
         return text + ("" if self.state == "live" else f" (viewer {self.state})")
 
 
-@dataclass
-class _Flight:
-    """An image on its way."""
+@dataclass(slots=True)
+class Flight:
+    """An image on its way; whether it holds its slot, and who tells when the socket has read what is there."""
 
     entry: Entry
-    release: Callable[[], None]
-    tracker: Any = None
+    held: bool = True
+    tracker: zmq.MessageTracker | None = None
 
 
 @dataclass
@@ -76,6 +80,8 @@ class Link:
     ----------
     name : str
         For people: the endpoint or name of the viewer.
+    land : callable
+        Called with what is not on its way any more.
     state : {"waiting", "live", "lost", "left"}
     heard, greeted, pinged : float
         When it was last heard of, greeted, pinged; monotonic seconds.
@@ -84,6 +90,7 @@ class Link:
     """
 
     name: str
+    land: Callable[[Sequence[Flight]], None]
     state: Literal["waiting", "live", "lost", "left"] = "waiting"
     id: str = ""
     incarnation: str = ""
@@ -97,12 +104,13 @@ class Link:
     window_bytes: int = 0
     max_plane_bytes: int = 0
     cursor: int = 0
-    in_flight: dict[int, _Flight] = field(default_factory=dict)
+    in_flight: dict[int, Flight] = field(default_factory=dict)
     flying_bytes: int = 0
     retry: deque[int] = field(default_factory=deque)
     tries: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     missing: set[int] = field(default_factory=set)
+    displays: bool = False
     displayed: dict[str, int] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
@@ -112,12 +120,16 @@ class Link:
         if message.incarnation != self.incarnation:
             self.restart()
         self.id, self.incarnation, self.name = message.id, message.incarnation, message.name or self.name
-        self.shared_memory = message.shared_memory
+        self.shared_memory, self.displays = message.shared_memory, message.displays
         self.max_plane_bytes = message.max_plane_bytes
         self.credits, self.window_bytes = message.credits, message.window_bytes
         self.begun.clear()
         self.ended.clear()
         self.state = "live"
+
+    def is_drawing(self, images: int) -> bool:
+        """Whether more is going to be drawn, as far as it says."""
+        return self.displays and sum(self.displayed.values()) < images - len(self.failed)
 
     def change(self, message: Credits) -> None:
         """It takes more or less at a time."""
@@ -141,13 +153,16 @@ class Link:
 
     def ground(self, state: Literal["lost", "left"] | None = None) -> None:
         """What is on its way may not arrive: it is to be sent again."""
-        for flight in self.in_flight.values():
-            flight.release()
-        self.retry.extendleft(sorted(self.in_flight, reverse=True))
-        self.in_flight.clear()
-        self.flying_bytes = 0
+        self.take_back(list(self.in_flight))
         if state:
             self.state = state
+
+    def take_back(self, seqs: Sequence[int]) -> None:
+        """Images that are on their way are to be sent again."""
+        flights = [self.in_flight.pop(seq) for seq in seqs]
+        self.flying_bytes -= sum(flight.entry.image.nbytes for flight in flights)
+        self.retry.extendleft(sorted(seqs, reverse=True))
+        self.land(flights)
 
     def next(self, entries: Sequence[Entry], share: int) -> Entry | None:
         """What to send next; None if it has everything, or its window or share of the memory is full."""
@@ -172,11 +187,12 @@ class Link:
             else:
                 return entry
 
-    def sent(self, entry: Entry, release: Callable[[], None], tracker: Any = None) -> None:
-        """An image is on its way; `release` is called once its bytes are not needed any more."""
-        self._passed(entry.image.seq)
-        self.in_flight[entry.image.seq] = _Flight(entry, release, tracker)
-        self.flying_bytes += entry.image.nbytes
+    def sent(self, flight: Flight) -> None:
+        """An image is on its way."""
+        image = flight.entry.image
+        self._passed(image.seq)
+        self.in_flight[image.seq] = flight
+        self.flying_bytes += image.nbytes
 
     def lost_on_the_way(self, entry: Entry) -> None:
         """Its bytes are gone."""
@@ -188,13 +204,15 @@ class Link:
         if ack.incarnation != self.incarnation:
             return
         if ack.state == "displayed":
-            self.displayed[ack.stream] = ack.count
+            if ack.stream in self.begun:  # not of other publishers
+                self.displayed[ack.stream] = ack.count
             return
+        landed = []
         for seq in ack.seqs:
             flight = self.in_flight.pop(seq, None)
             if flight is not None:
                 self.flying_bytes -= flight.entry.image.nbytes
-                flight.release()
+                landed.append(flight)
             elif seq in self.retry:  # it had been given up too early
                 self.retry.remove(seq)
             else:
@@ -208,11 +226,13 @@ class Link:
                     self.retry.append(seq)
                 else:
                     self.failed[seq] = "the viewer could not read it"
+        self.land(landed)
 
     @property
     def low_water(self) -> int:
         """It has, or will never have, every image before this index."""
-        return min([self.cursor, *(seq - 1 for seq in self.in_flight), *(seq - 1 for seq in self.retry)])
+        flying = min(self.in_flight, default=self.cursor + 1)
+        return min(self.cursor, flying - 1, min(self.retry, default=flying) - 1)
 
     def undelivered(self, entries: Sequence[Entry]) -> list[Image]:
         """What it has not received; without what it refused."""

@@ -5,101 +5,26 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, get_args
-
-import numpy as np
+from typing import ClassVar, Literal
 
 from openhcs_core.plate import COMPONENTS, PlaneAddress
-from openhcs_core.streaming.errors import MessageError
+from openhcs_core.streaming.parts import (
+    DTYPES,
+    Channel,
+    Introduction,
+    Kind,
+    Message,
+    Probe,
+    Slot,
+    StreamState,
+    Value,
+    require,
+)
+from openhcs_core.streaming.parts import KINDS as KINDS
 
-DTYPES = {
-    name: np.dtype(name).newbyteorder("<")
-    for name in ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64")
-}
-"""Types of pixels by name; on the wire always little-endian."""
-
-Kind = Literal["image", "labels", "points", "shapes"]
-KINDS: tuple[str, ...] = get_args(Kind)
-"""What an array can be: pixels, numbered objects, points, outlines."""
-
-Value = str | int
-_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slot:
-    """Where in shared memory the bytes of an array lie.
-
-    Attributes
-    ----------
-    segment : str
-        Name, without folders.
-    offset : int
-        Of the first byte.
-    ticket : int
-        Number that the owner keeps in the 8 bytes at ``offset - 64`` (little-endian) for as long as these bytes are
-        what the message says. 0 where there is none.
-    """
-
-    segment: str
-    offset: int
-    ticket: int
-
-    def __post_init__(self) -> None:
-        _require(_SEGMENT.fullmatch(self.segment) is not None, "the name of a segment of shared memory is no such name")
-        _require(self.offset >= (64 if self.ticket else 0), "an offset in shared memory is out of range")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """A piece of shared memory with known content: who reads it there sees the same memory."""
-
-    slot: Slot
-    nonce: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Channel:
-    """One channel, as `openhcs_core.plate.PlateChannel`: colour from 0 to 1, window in values of pixels."""
-
-    name: str
-    color: tuple[float, float, float] | None = None
-    window: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Message:
-    """Any message."""
-
-    type: ClassVar[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Introduction(Message):
-    """Who sends a message.
-
-    Attributes
-    ----------
-    id : str
-        Of a publisher: unique. Of a viewer: the same after a restart.
-    incarnation : str
-        Another one after every start of the program.
-    name : str
-        For people.
-    host : str
-    pid, start : int
-        Process, and when it was started (in the kernel's own unit; 0 where unknown).
-    """
-
-    id: str
-    incarnation: str
-    name: str = ""
-    host: str = ""
-    pid: int = 0
-    start: int = 0
+MAX_IMAGES = 64
+"""Of one message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +47,8 @@ class Hello(Introduction):
 class Welcome(Introduction):
     """A viewer's answer to a publisher's `Hello`.
 
-    So many images, and bytes of them, may be on the way; larger ones are refused; whether it has read the probe.
+    So many images, and bytes of them, may be on the way; larger ones are refused; whether it has read the probe, and
+    whether it tells what it has drawn.
     """
 
     type: ClassVar[str] = "welcome"
@@ -130,6 +56,7 @@ class Welcome(Introduction):
     window_bytes: int
     max_plane_bytes: int
     shared_memory: bool = False
+    displays: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +105,11 @@ class Begin(Message):
     display: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(bool(self.stream), "a stream needs a name")
-        _require(self.dtype is None or self.dtype in DTYPES, "a dtype is unknown")
-        _require(self.size_yx is None or all(0 < size < 2**31 for size in self.size_yx), "a size is out of range")
-        _require(self.values.keys() <= set(COMPONENTS), "a component is unknown")
-        _require(self.display.keys() <= set(COMPONENTS), "a component is unknown")
+        require(bool(self.stream), "a stream needs a name")
+        require(self.dtype is None or self.dtype in DTYPES, "a dtype is unknown")
+        require(self.size_yx is None or all(0 < size < 2**31 for size in self.size_yx), "a size is out of range")
+        require(self.values.keys() <= set(COMPONENTS), "a component is unknown")
+        require(self.display.keys() <= set(COMPONENTS), "a component is unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,17 +151,28 @@ class Image(Message):
     slot: Slot | None = None
 
     def __post_init__(self) -> None:
-        _require(self.dtype in DTYPES, "a dtype is unknown")
-        _require(min(self.shape) >= 0 and max(self.shape) < 2**31, "a size is out of range")
-        _require(
-            math.prod(self.shape) * DTYPES[self.dtype].itemsize == self.nbytes,
-            "the number of bytes does not fit shape and dtype",
-        )
+        require(self.dtype in DTYPES, "a dtype is unknown")
+        height, width = self.shape
+        require(0 <= height < 2**31 and 0 <= width < 2**31, "a size is out of range")
+        fits = height * width * DTYPES[self.dtype].itemsize == self.nbytes
+        require(fits, "the number of bytes does not fit shape and dtype")
 
     @property
     def address(self) -> PlaneAddress:
         """Its coordinates."""
         return PlaneAddress(self.well, self.site, self.channel, self.z_index, self.timepoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images(Message):
+    """Several images at once, all of them in slots; nothing else than as many messages `Image`."""
+
+    type: ClassVar[str] = "images"
+    images: tuple[Image, ...]
+
+    def __post_init__(self) -> None:
+        require(0 < len(self.images) <= MAX_IMAGES, "it has no images, or too many")
+        require(all(image.slot is not None for image in self.images), "an image is in no slot")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,19 +264,6 @@ class Status(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamState:
-    """Counts of one stream, as a viewer sees them; part of `State`."""
-
-    stream: str
-    title: str = ""
-    images: int | None = None
-    received: int = 0
-    displayed: int = 0
-    failed: int = 0
-    ended: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class State(Message):
     """What a viewer holds and counted."""
 
@@ -388,13 +313,8 @@ class Bye(Message):
 TYPES: dict[str, type[Message]] = {
     kind.type: kind
     for kind in (
-        *(Hello, Welcome, Begin, Image, Ack, Progress, End, Error, Ping, Pong, Status, State, Shutdown, Replay),
-        *(Credits, Bye),
+        *(Hello, Welcome, Begin, Image, Images, Ack, Progress, End, Error, Ping, Pong, Status, State, Shutdown),
+        *(Replay, Credits, Bye),
     )
 }
 """All types by their name on the wire."""
-
-
-def _require(condition: bool, problem: str) -> None:
-    if not condition:
-        raise MessageError(f"A message is refused: {problem}.")

@@ -5,25 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from openhcs_core.streaming.errors import StreamingError
-from openhcs_core.streaming.messages import DTYPES, Image
+from openhcs_core.streaming.messages import DTYPES, Image, Slot
 from openhcs_core.streaming.slots import PooledSlot, SlotPool
-from openhcs_core.streaming.spool import Place, Spool
+from openhcs_core.streaming.spool import PAGE, Place, Spool
 
 logger = logging.getLogger(__name__)
 
 _AHEAD = 2
 """Free slots that are kept ready."""
 _FLOWING_S = 0.05
-"""A viewer that gave a slot back so lately will give another one."""
+"""Where a slot was given back so lately, another one will be."""
+_WARM_BYTES, _WARM_SLOTS = 12 << 20, 4
+"""So much fits into the cache of a processor, and so many slots keep both sides busy: while slots come back, these are
+used again and no others."""
 _MAKING_BYTES_S = 1e9
-"""How fast new slots can be made, roughly."""
+"""How fast new slots can be made, roughly; so long it is worth to wait for an old one."""
 
 
 @dataclass(eq=False)
@@ -33,7 +36,7 @@ class Entry:
     Attributes
     ----------
     image : Image
-        Without its slot.
+        With the slot that it had at first, if viewers can see that.
     holds : int
         How many transmissions need the slot.
     """
@@ -58,11 +61,11 @@ class Outbox:
     overflow : {"wait", "drop"}
         Where neither memory nor disk has room: wait for the viewers, or drop the image. Both are counted.
     wait_s : float
-        How long to wait at most; the image is dropped then.
+        How long to wait at most; the image is dropped then, and others are at once until a viewer takes something.
     replay : bool
         Whether what all viewers have is kept for those that come later, as long as there is room.
     added : callable
-        Called after every image taken, and for all that it may be time to do something.
+        Called after every image taken, with its bytes.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Outbox:
         overflow: Literal["wait", "drop"],
         wait_s: float,
         replay: bool,
-        added: Callable[[], None],
+        added: Callable[[int], None],
     ) -> None:
         self._pool, self._spool = pool, spool
         self._overflow, self._wait_s, self._replay, self._added = overflow, wait_s, replay, added
@@ -82,8 +85,9 @@ class Outbox:
         self._waiting = self._awaiting = 0
         self._closed = False
         self._stuck = ""
+        self._hopeless = False
         self._oldest_on_disk = 0
-        self._released = 0.0
+        self._given_back = 0.0
         self._size = 0
         self.delivered_below = 0
         self.dropped: list[Image] = []
@@ -96,28 +100,31 @@ class Outbox:
         """Bytes of memory."""
         return self._pool.limit
 
-    def put(self, image: Image, array: np.ndarray) -> Entry:
-        """Take an image; its sequence number is set here. It does not exist where there was no room for it."""
-        slot = self._pool.take(image.nbytes, grow=False) or self._await(image.nbytes)
-        slot = slot or self._pool.take(image.nbytes) or self._make_room(image.nbytes)
-        if slot is not None and image.nbytes:
-            target = np.frombuffer(slot.data, DTYPES[image.dtype]).reshape(image.shape)
+    def put(self, array: np.ndarray, dtype: str, image: Callable[[int, Slot | None], Image]) -> Entry:
+        """Take an image; `image` makes it, given number and slot. It does not exist where there was no room for it."""
+        nbytes = array.nbytes
+        self._await(nbytes)
+        slot = self._pool.take(nbytes) or self._make_room(nbytes)
+        if slot is not None and nbytes:
+            target = np.frombuffer(slot.data, DTYPES[dtype]).reshape(array.shape)
             np.copyto(target, array, casting="equiv")
+        place = slot.place if slot else None
         with self._changed:
-            entry = Entry(replace(image, seq=len(self.entries) + 1), slot)
+            seq = len(self.entries) + 1
+            entry = Entry(image(seq, place), slot)
             self.entries.append(entry)
             if slot is None:
                 self.dropped.append(entry.image)
             else:
-                self._in_memory[entry.image.seq] = entry
+                self._in_memory[seq] = entry
                 self._stuck = ""
-            self._size = image.nbytes
+            self._size = nbytes
             if self._something_to_do():
                 self._changed.notify_all()
-        self._added()
+        self._added(nbytes)
         return entry
 
-    def hold(self, entry: Entry) -> PooledSlot | bytes | None:
+    def hold(self, entry: Entry) -> PooledSlot | memoryview | None:
         """The bytes of an image, to be sent: its slot, held until `release`, or a copy from disk; None if gone."""
         with self._changed:
             if entry.slot is not None:
@@ -133,13 +140,13 @@ class Outbox:
             self._forget(entry)
             return None
 
-    def release(self, entry: Entry) -> None:
-        """A transmission does not need the slot any more."""
+    def release(self, entries: Sequence[Entry]) -> None:
+        """Transmissions do not need these slots any more."""
         with self._changed:
-            entry.holds -= 1
-            self._stuck = ""
-            self._released = time.monotonic()
-            self._let_go(entry)
+            self._stuck, self._hopeless = "", False
+            for entry in entries:
+                entry.holds -= 1
+                self._let_go(entry)
             if self._waiting or self._awaiting or self._pool_is_full():
                 self._changed.notify_all()
 
@@ -148,12 +155,22 @@ class Outbox:
         if below != self.delivered_below:
             with self._changed:
                 before, self.delivered_below = self.delivered_below, below
-                self._stuck = ""
+                self._stuck, self._hopeless = "", False
                 for entry in self.entries[before:below]:
                     self._let_go(entry)
                 self._oldest_on_disk = min(self._oldest_on_disk, below)
                 if self._waiting or self._awaiting:
                     self._changed.notify_all()
+
+    def give_up(self) -> None:
+        """Nobody takes anything any more: what finds no room is dropped at once."""
+        self._overflow = "drop"
+
+    def abort(self) -> None:
+        """Nobody waits for room any more: what has none is dropped."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Stop moving; the slots and the spool are for their owner to close."""
@@ -170,8 +187,7 @@ class Outbox:
 
     def _is_short(self) -> bool:
         """Whether slots should be made: few are free, and no viewer is giving any back."""
-        flowing = time.monotonic() - self._released < _FLOWING_S
-        return bool(self._size) and not flowing and self._pool.free(self._size) < _AHEAD
+        return bool(self._size) and not self._is_flowing() and self._pool.free(self._size) < _AHEAD
 
     def _let_go(self, entry: Entry) -> None:
         """What is kept for nobody makes room at once."""
@@ -179,22 +195,28 @@ class Outbox:
             slot, entry.slot = entry.slot, None
             self._in_memory.pop(entry.image.seq, None)
             self._pool.give(slot)
+            self._given_back = time.monotonic()
 
-    def _await(self, nbytes: int) -> PooledSlot | None:
-        """A slot that a viewer gives back in less time than it takes to make one; None if there is none."""
-        begin = now = time.monotonic()
+    def _await(self, nbytes: int) -> None:
+        """Wait while a warm slot is likely to come back in less time than it takes to make one."""
+        if not self._is_cold(nbytes):
+            return
+        deadline = time.monotonic() + nbytes / _MAKING_BYTES_S
         with self._changed:
             self._awaiting += 1
             try:
-                while now - self._released < _FLOWING_S and now - begin < nbytes / _MAKING_BYTES_S:
+                while self._is_cold(nbytes) and time.monotonic() < deadline:
                     self._changed.wait(0.001)
-                    slot = self._pool.take(nbytes, grow=False)
-                    if slot is not None:
-                        return slot
-                    now = time.monotonic()
-                return None
             finally:
                 self._awaiting -= 1
+
+    def _is_cold(self, nbytes: int) -> bool:
+        """Whether all warm slots are in use, and some are coming back."""
+        used = self._pool.used
+        return used > 0 and used + nbytes > max(_WARM_BYTES, _WARM_SLOTS * (nbytes + PAGE)) and self._is_flowing()
+
+    def _is_flowing(self) -> bool:
+        return time.monotonic() - self._given_back < _FLOWING_S
 
     def _make_room(self, nbytes: int) -> PooledSlot | None:
         begin = time.monotonic()
@@ -207,7 +229,8 @@ class Outbox:
                     waited = time.monotonic() - begin
                     if slot is not None:
                         return slot
-                    if self._stuck and (self._overflow == "drop" or waited > self._wait_s):
+                    if self._stuck and (self._overflow == "drop" or self._hopeless or waited > self._wait_s):
+                        self._hopeless = True
                         return None
                     self._changed.wait(0.05)
                 return None
@@ -220,7 +243,7 @@ class Outbox:
         while (entry := self._next_to_move()) is not None:
             assert entry.slot is not None
             unneeded = not self._replay and entry.image.seq <= self.delivered_below
-            place, problem = (None, "") if unneeded else self._store(entry.slot.data)
+            place, problem = (None, "") if unneeded else self._store(entry.slot)
             with self._changed:
                 entry.holds -= 1
                 if entry.holds:  # it went on its way meanwhile: it stays
@@ -264,11 +287,11 @@ class Outbox:
         finally:
             self._changed.acquire()
 
-    def _store(self, data: memoryview) -> tuple[Place | None, str]:
+    def _store(self, slot: PooledSlot) -> tuple[Place | None, str]:
         """Write to disk; what every viewer has goes from there first if there is no room."""
         while True:
             try:
-                place = self._spool.write(data)
+                place = self._spool.write(slot.pages, slot.nbytes)
             except StreamingError as error:
                 return None, str(error)
             if place is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import zmq
 
+from openhcs_core.streaming.delivery import Delivery
 from openhcs_core.streaming.errors import MessageError
 from openhcs_core.streaming.identity import this_process
 from openhcs_core.streaming.link import Link, Stream
@@ -30,7 +31,7 @@ from openhcs_core.streaming.messages import (
     Replay,
     Welcome,
 )
-from openhcs_core.streaming.outbox import Entry, Outbox
+from openhcs_core.streaming.outbox import Outbox
 from openhcs_core.streaming.security import CurveKeys
 from openhcs_core.streaming.slots import PooledSlot, SlotPool
 from openhcs_core.streaming.sockets import (
@@ -49,15 +50,14 @@ from openhcs_core.streaming.wire import MAX_HEADER_BYTES, Buffer, decode
 
 logger = logging.getLogger(__name__)
 
-INLINE_BYTES = 64 * 1024
-"""Smaller images go inside the message in any case: copying them is quicker than finding them."""
-
 _MAX_VIEWERS = 32
 _GREET_S = 0.3
-_AT_ONCE = 64
 _FLUSH_MS = 500
 _PART_S = 3.0
 """How long to wait for a viewer to have read the last message: closing at once could take it away from it."""
+_PART_ABORTED_S = 0.5
+_DRAW_S = 1.0
+"""How long to wait for a viewer that has everything to have drawn some more of it."""
 
 
 class Postman:
@@ -75,16 +75,16 @@ class Postman:
         id: str,
     ) -> None:
         self._outbox, self._streams = outbox, streams
+        self._delivery = Delivery(outbox, streams, self._send)
         self._hello = Hello(role="publisher", id=id, incarnation=uuid.uuid4().hex, name=name, **this_process())
         self._probe_slot: PooledSlot | None = None
         self._mailbox = Mailbox()
         self._context = zmq.Context()
         self._sockets: list[zmq.Socket] = []
         self._links: dict[Peer, Link] = {}
-        self._lingering: list[tuple[Any, Entry]] = []
         self._progress: Progress | None = None
         self._closing: tuple[float, float, float] | None = None
-        self._moved = 0.0
+        self._aborted = False
         self._live = threading.Condition()
         self._refused = 0
         self.endpoint = None
@@ -96,7 +96,7 @@ class Postman:
             for server in servers:
                 dealer = connect(self._context, server, keys, MAX_HEADER_BYTES)
                 self._sockets.append(dealer)
-                self._links[Peer(dealer)] = Link(server.endpoint)
+                self._links[Peer(dealer)] = Link(server.endpoint, self._delivery.land)
         except BaseException:
             self._context.destroy(linger=0)
             self._mailbox.close()
@@ -129,6 +129,11 @@ class Postman:
         """Something has changed."""
         self._mailbox.post()
 
+    def added(self, nbytes: int) -> None:
+        """There is another image."""
+        if self._delivery.added(nbytes):
+            self._mailbox.post()
+
     def begun(self, stream: str) -> None:
         """What is known about a stream has changed."""
         self._mailbox.post(lambda: self._begin_again(stream))
@@ -152,16 +157,23 @@ class Postman:
         self._thread.join()
         self._mailbox.close()
 
+    def abort(self) -> None:
+        """Part from the viewers at once, as soon as this is closed."""
+        self._aborted = True
+        self.wake()
+
     def _run(self) -> None:
         try:
             self._loop()
         except Exception:
             logger.exception("The publisher has failed; images do not reach viewers any more.")
+            self._outbox.give_up()
         finally:
             if self._gate:
                 self._gate.socket.close()
+            there = {peer.socket for peer, link in self._links.items() if link.state in ("live", "left")}
             for each in self._sockets:
-                each.close(linger=_FLUSH_MS)
+                each.close(linger=_FLUSH_MS if each in there else 0)
             self._context.term()
             for link in self.links:
                 link.ground()
@@ -171,18 +183,20 @@ class Postman:
         poller.register(self._mailbox.fd, zmq.POLLIN)
         for each in [*self._sockets, *([self._gate.socket] if self._gate else [])]:
             poller.register(each, zmq.POLLIN)
-        last_beat, more = 0.0, False
+        last_beat = 0.0
         parting = 0.0
         while True:
             if not parting and self._done():
                 parting = time.monotonic()
                 for peer, link in self._links.items():
                     self._part(peer, link)
-            if parting and (self._all_parted() or time.monotonic() > parting + _PART_S):
+            if parting and (
+                self._all_parted() or time.monotonic() > parting + (_PART_ABORTED_S if self._aborted else _PART_S)
+            ):
                 return
-            ready = dict(poller.poll(0 if more else 100))
+            ready = dict(poller.poll(self._delivery.wait_ms))
             now = time.monotonic()
-            self._mailbox.work()
+            self._mailbox.work(self._mailbox.fd in ready)
             if self._gate and self._gate.socket in ready:
                 self._gate.answer()
             for each in self._sockets:
@@ -192,15 +206,12 @@ class Postman:
             if now - last_beat > 0.1:
                 last_beat = now
                 self._beat(now)
-            self._let_go()
-            more = sum(self._feed(peer, link) for peer, link in list(self._links.items())) > 0
-            waited_for = [link.low_water for link in self._links.values() if link.state != "left"]
-            self._outbox.delivered(min(waited_for, default=0))
+            self._delivery.work(self._links)
 
     def _done(self) -> bool:
         """Whether it is time to part: nobody is waited for, or not any longer."""
-        if self._closing is None:
-            return False
+        if self._closing is None or self._aborted:
+            return self._closing is not None
         began, drain_s, absent_s = self._closing
         entries, streams = len(self._outbox.entries), set(self._streams)
         lacking = {
@@ -208,13 +219,15 @@ class Postman:
         } - {"left"}
         now = time.monotonic()
         if "live" in lacking:
-            return now > max(self._moved, began) + drain_s
+            return now > max(self._delivery.moved, began) + drain_s
+        if any(link.state == "live" and link.is_drawing(entries) for link in self._links.values()):
+            return now > max(self._delivery.moved, began) + _DRAW_S
         return now > began + absent_s if lacking or (not self._links and entries) else True
 
     def _all_parted(self) -> bool:
         return all(link.parted for link in self._links.values() if link.state == "live")
 
-    def _take(self, source: zmq.Socket, frames: list[zmq.Frame], now: float) -> None:
+    def _take(self, source: zmq.Socket, frames: list[Buffer], now: float) -> None:
         """One message of a viewer."""
         peer, buffers = incoming(source, frames)
         try:
@@ -222,7 +235,7 @@ class Postman:
         except MessageError as error:
             self._refuse(peer, str(error))
             return
-        if isinstance(message, Hello):
+        if isinstance(message, Hello) and message.role == "viewer":
             self._find(peer, message)
         link = self._links.get(peer)
         if link is None:
@@ -234,7 +247,7 @@ class Postman:
         elif isinstance(message, Welcome):
             self._welcome(link, message)
         elif isinstance(message, Ack):
-            self._moved = now
+            self._delivery.moved = now
             link.acknowledge(message)
         elif isinstance(message, Credits):
             link.change(message)
@@ -267,7 +280,7 @@ class Postman:
                 self._links[peer] = link
                 return
         if len(self._links) < _MAX_VIEWERS:
-            self._links[peer] = Link(message.name or "viewer", id=message.id)
+            self._links[peer] = Link(message.name or "viewer", self._delivery.land, id=message.id)
 
     def _greet(self, peer: Peer, link: Link, now: float) -> None:
         link.greeted = now
@@ -298,76 +311,11 @@ class Postman:
             elif link.state in ("waiting", "lost") and now - link.greeted > _GREET_S:
                 self._greet(peer, link, now)
 
-    def _feed(self, peer: Peer, link: Link) -> bool:
-        """Send a viewer what its window has room for; whether there may be more at once."""
-        if link.state != "live":
-            return False
-        if not all(self._begin(peer, link, name) for name in list(self._streams)):
-            return False
-        # What is on its way stays in memory: a viewer that stalls must leave room for what the pipeline makes.
-        share = self._outbox.window // (4 * len(self._links))
-        for _ in range(_AT_ONCE):
-            entry = link.next(self._outbox.entries, share)
-            if entry is None:
-                self._end_streams(peer, link)
-                return False
-            if not self._begin(peer, link, entry.image.stream) or not self._send_image(peer, link, entry):
-                return False
-        return True
-
-    def _begin(self, peer: Peer, link: Link, name: str) -> bool:
-        """Have a stream begun; whether it has. Another may begin at any time, so each image asks for its own."""
-        if name not in link.begun and self._send(peer, self._streams[name].begin):
-            link.begun.add(name)
-        return name in link.begun
-
-    def _send_image(self, peer: Peer, link: Link, entry: Entry) -> bool:
-        held = self._outbox.hold(entry)
-        if held is None:
-            link.lost_on_the_way(entry)
-            return True
-        if isinstance(held, bytes):
-            payload: Buffer | None = held
-            slot = None
-        else:
-            slot = held.place if link.shared_memory and entry.image.nbytes > INLINE_BYTES else None
-            payload = held.data if slot is None else None
-        tracker = self._send(peer, entry.image, payload, slot=slot)
-        if tracker is None:
-            if not isinstance(held, bytes):
-                self._outbox.release(entry)
-            return False
-        self._moved = time.monotonic()
-        link.sent(entry, (lambda: None) if isinstance(held, bytes) else lambda: self._release(entry, tracker))
-        return True
-
-    def _release(self, entry: Entry, tracker: zmq.MessageTracker) -> None:
-        if tracker.done:
-            self._outbox.release(entry)
-        else:  # the socket still reads from the slot
-            self._lingering.append((tracker, entry))
-
-    def _let_go(self) -> None:
-        if self._lingering:
-            done = [entry for tracker, entry in self._lingering if tracker.done]
-            self._lingering = [kept for kept in self._lingering if not kept[0].done]
-            for entry in done:
-                self._outbox.release(entry)
-
-    def _end_streams(self, peer: Peer, link: Link) -> None:
-        water = link.low_water
-        for name, stream in list(self._streams.items()):
-            due = stream.ended and name not in link.ended and water >= stream.last
-            if due and self._send(peer, link.end_of(stream, self._outbox.entries)):
-                link.ended.add(name)
-
     def _part(self, peer: Peer, link: Link) -> None:
         """Tell a viewer what it has not got, and goodbye."""
         if link.state != "live":
             return
-        for name, stream in self._streams.items():
-            if name not in link.ended:
-                self._send(peer, link.end_of(stream, self._outbox.entries))
+        self._delivery.end(peer, link)
         link.said_bye = True
         self._send(peer, Bye())
 

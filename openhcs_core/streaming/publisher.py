@@ -18,18 +18,24 @@ import numpy as np
 from openhcs_core.plate import PlaneAddress
 from openhcs_core.streaming.errors import StreamingError
 from openhcs_core.streaming.link import Stream, ViewerReport
-from openhcs_core.streaming.messages import DTYPES, Begin, Image, Progress
+from openhcs_core.streaming.messages import DTYPES, Begin, Image, Progress, Slot
 from openhcs_core.streaming.outbox import Outbox
 from openhcs_core.streaming.postman import Postman
 from openhcs_core.streaming.security import CurveKeys
 from openhcs_core.streaming.slots import SlotPool
 from openhcs_core.streaming.sockets import Server
 from openhcs_core.streaming.spool import Spool
+from openhcs_core.streaming.wire import decode, encode
 
 logger = logging.getLogger(__name__)
 
 NO_PLATE = PlaneAddress("")
 """Address of an image that is on no plate."""
+
+MAX_WELL = 64
+"""Characters of its name."""
+
+_NAMES = {np.dtype(name): name for name in DTYPES}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class PublisherOptions:
     overflow : {"wait", "drop"}
         Once that is full as well: wait for the viewers, or drop images; counted in any case.
     wait_s : float
-        The longest that one image waits; then it is dropped.
+        The longest that one image waits; then it is dropped, and so are those after it until a viewer takes something.
     replay : bool
         Keep what all viewers have, for those that come later or come back, while there is room.
     shared_memory : bool
@@ -158,10 +164,11 @@ class Publisher(AbstractContextManager["Publisher"]):
         self._pool = SlotPool(options.memory_bytes, options.shared_memory)
         self._spool = Spool(options.scratch, options.spool_bytes)
         self._outbox = Outbox(
-            self._pool, self._spool, options.overflow, options.wait_s, options.replay, lambda: self._postman.wake()
+            *(self._pool, self._spool, options.overflow, options.wait_s, options.replay),
+            added=lambda nbytes: self._postman.added(nbytes),
         )
         self._streams: dict[str, Stream] = {}
-        self._lock = threading.Lock()
+        self._lock, self._closing = threading.Lock(), threading.Lock()
         self._report: Report | None = None
         servers = [Server(entry) if isinstance(entry, str) else entry for entry in connect]
         try:
@@ -177,8 +184,15 @@ class Publisher(AbstractContextManager["Publisher"]):
         self._postman.start()
 
     def begin(self, begin: Begin) -> None:
-        """Begin a stream, or say more about it."""
+        """Begin a stream, or say more about it.
+
+        Raises
+        ------
+        MessageError
+            If viewers would refuse what is said.
+        """
         self._check()
+        decode(encode(begin))
         with self._lock:
             self._streams.setdefault(begin.stream, Stream(begin)).begin = begin
         self._postman.begun(begin.stream)
@@ -212,21 +226,35 @@ class Publisher(AbstractContextManager["Publisher"]):
         state = self._streams.get(stream)
         if state is None or state.ended:
             raise StreamingError(f"The stream '{stream}' has not begun, or has ended.")
-        if array.ndim != 2 or array.dtype.name not in DTYPES:
+        dtype = _NAMES.get(array.dtype) or array.dtype.name
+        if array.ndim != 2 or dtype not in DTYPES:
             raise StreamingError(
                 f"An array of {array.ndim} dimensions and type {array.dtype} cannot be streamed: two dimensions, and "
                 f"one of {', '.join(DTYPES)} are needed."
             )
-        image = Image(
-            stream=stream,
-            seq=0,
-            **address._asdict(),
-            source_id=source_id,
-            shape=(array.shape[0], array.shape[1]),
-            dtype=array.dtype.name,
-            nbytes=array.nbytes,
-        )
-        entry = self._outbox.put(image, array)
+        well, *numbers = address
+        if len(well) > MAX_WELL:
+            raise StreamingError(f"A well has a name of at most {MAX_WELL} characters; this one has {len(well)}.")
+        site, channel, z_index, timepoint = map(int, numbers)
+        source = None if source_id is None else int(source_id)
+
+        def image(seq: int, slot: Slot | None) -> Image:
+            return Image(
+                stream=stream,
+                seq=seq,
+                well=well,
+                site=site,
+                channel=channel,
+                z_index=z_index,
+                timepoint=timepoint,
+                source_id=source,
+                shape=array.shape,
+                dtype=dtype,
+                nbytes=array.nbytes,
+                slot=slot,
+            )
+
+        entry = self._outbox.put(array, dtype, image)
         with self._lock:
             state.images += 1
             state.last = max(state.last, entry.image.seq)
@@ -242,7 +270,7 @@ class Publisher(AbstractContextManager["Publisher"]):
         self._check()
         with self._lock:
             if stream in self._streams:
-                self._streams[stream].aborted = aborted
+                self._streams[stream].aborted |= aborted
                 self._streams[stream].ended = True
         self._postman.wake()
 
@@ -256,17 +284,26 @@ class Publisher(AbstractContextManager["Publisher"]):
         return self._postman.wait_for(viewers, timeout_s)
 
     def close(self, aborted: bool = False) -> Report:
-        """End all streams, wait for the viewers as long as the options say, and report. Safe to call again."""
-        if self._report is None:
-            for stream, state in list(self._streams.items()):
-                if not state.ended:
-                    self.end(stream, aborted)
-            self._postman.close(self._options.drain_s, self._options.absent_s)
-            self._outbox.close()
-            self._report = self._make_report()
-            self._spool.close()
-            self._pool.close()
-            (logger.warning if self._report.undelivered else logger.info)("%s", self._report)
+        """End all streams, wait for the viewers as long as the options say, and report. Safe to call again.
+
+        Aborted: nobody is waited for, neither here nor by a `close` or `save` that waits in another thread.
+        """
+        if aborted:
+            for state in self._streams.values():
+                state.aborted = True
+            self._postman.abort()
+            self._outbox.abort()
+        with self._closing:
+            if self._report is None:
+                for stream, state in list(self._streams.items()):
+                    if not state.ended:
+                        self.end(stream, aborted)
+                self._postman.close(self._options.drain_s, self._options.absent_s)
+                self._outbox.close()
+                self._report = self._make_report()
+                self._spool.close()
+                self._pool.close()
+                (logger.warning if self._report.undelivered else logger.info)("%s", self._report)
         return self._report
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

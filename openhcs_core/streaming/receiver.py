@@ -37,6 +37,8 @@ class Receiver(AbstractContextManager["Receiver"]):
         Larger ones are refused.
     id : str, optional
         The same after a restart; made of name, host and port unless given.
+    displays : bool
+        Whether `displayed` is going to be called: then publishers wait for it a moment before they end.
 
     Raises
     ------
@@ -63,12 +65,13 @@ class Receiver(AbstractContextManager["Receiver"]):
         window_bytes: int = 64 << 20,
         max_plane_bytes: int = 1 << 30,
         id: str | None = None,
+        displays: bool = False,
     ) -> None:
         self._intake = Intake(viewer, max_plane_bytes)
         self._window = Credits(credits=credits, window_bytes=window_bytes)
         servers = [Server(entry) if isinstance(entry, str) else entry for entry in connect]
         self._reception = Reception(
-            viewer, self._intake, self._window, max_plane_bytes, name, listen, servers, keys, tuple(allow), id
+            viewer, self._intake, self._window, max_plane_bytes, name, listen, servers, keys, tuple(allow), id, displays
         )
         self.endpoint = self._reception.endpoint
 

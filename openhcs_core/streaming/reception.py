@@ -26,6 +26,7 @@ from openhcs_core.streaming.messages import (
     Error,
     Hello,
     Image,
+    Images,
     Message,
     Ping,
     Pong,
@@ -88,7 +89,9 @@ class Reception:
         keys: CurveKeys | None,
         allowed: tuple[str, ...],
         id: str | None,
+        displays: bool,
     ) -> None:
+        self._displays = displays
         self._viewer, self._intake, self._window, self._name = viewer, intake, window, name
         self._max_plane_bytes, self._keys = max_plane_bytes, keys
         self._mailbox = Mailbox()
@@ -203,24 +206,10 @@ class Reception:
 
     def call(self, work: Callable[[], object]) -> None:
         """Have something done in the thread, and wait for it."""
-        done = threading.Event()
-        problems: list[Exception] = []
-
-        def call() -> None:
-            try:
-                work()
-            except Exception as error:
-                problems.append(error)
-            done.set()
-
         if not self.started or threading.current_thread() is self._thread:
-            call()
+            work()
         else:
-            self._mailbox.post(call)
-            while not done.wait(0.1) and self._thread.is_alive():
-                pass
-        if problems:
-            raise problems[0]
+            self._mailbox.call(work, self._thread)
 
     def _run(self) -> None:
         self._poller.register(self._mailbox.fd, zmq.POLLIN)
@@ -230,7 +219,7 @@ class Reception:
         try:
             while not self._has_parted():
                 ready = dict(self._poller.poll(100))
-                self._mailbox.work()
+                self._mailbox.work(self._mailbox.fd in ready)
                 if self._gate and self._gate.socket in ready:
                     self._gate.answer()
                 if self._control and self._control.socket in ready:
@@ -253,8 +242,9 @@ class Reception:
             sockets = [*self._sockets, *(subscriber.socket for subscriber in self._subscribers)]
             sockets += [self._control.socket] if self._control else []
             sockets += [self._gate.socket] if self._gate else []
+            silent = set(self._greeted) - {peer.socket for peer in self._publishers}
             for each in sockets:
-                each.close(linger=500)
+                each.close(linger=0 if each in silent else 500)
             self._context.term()
             self._intake.close()
 
@@ -269,7 +259,7 @@ class Reception:
         there = any(not publisher.lost for publisher in self._publishers.values())
         return bool(self._parting) and (not there or time.monotonic() > self._parting + _PART_S)
 
-    def _take(self, source: zmq.Socket, frames: list[zmq.Frame], now: float) -> None:
+    def _take(self, source: zmq.Socket, frames: list[Buffer], now: float) -> None:
         """One message of a publisher; nothing in it ends the thread."""
         peer, buffers = incoming(source, frames)
         try:
@@ -297,14 +287,10 @@ class Reception:
             return
         publisher.heard = now
         if isinstance(message, Image):
-            state, reason = self._intake.image(publisher.id, message, payload)
-            if state == "received":
-                publisher.received.append(message.seq)
-                publisher.unsaid_bytes += message.nbytes
-                if publisher.unsaid_bytes >= _ACK_BYTES:
-                    self._acknowledge(peer, publisher)
-            else:
-                self._send(peer, Ack(state=state, incarnation=self._incarnation, seqs=(message.seq,), reason=reason))  # type: ignore[arg-type]
+            self._image(peer, publisher, message, payload)
+        elif isinstance(message, Images):
+            for image in message.images:
+                self._image(peer, publisher, image, None)
         elif isinstance(message, Begin):
             self._intake.begin(publisher.id, message)
         elif isinstance(message, End):
@@ -321,6 +307,16 @@ class Reception:
             del self._publishers[peer]
         elif not isinstance(message, Pong):
             raise MessageError(f"A viewer takes no message '{message.type}'.")
+
+    def _image(self, peer: Peer, publisher: _Publisher, image: Image, payload: Buffer | None) -> None:
+        state, reason = self._intake.image(publisher.id, image, payload)
+        if state == "received":
+            publisher.received.append(image.seq)
+            publisher.unsaid_bytes += image.nbytes
+            if publisher.unsaid_bytes >= _ACK_BYTES:
+                self._acknowledge(peer, publisher)
+        else:
+            self._send(peer, Ack(state=state, incarnation=self._incarnation, seqs=(image.seq,), reason=reason))  # type: ignore[arg-type]
 
     def _hello(self, peer: Peer, hello: Hello, now: float) -> None:
         if hello.role != "publisher":
@@ -341,6 +337,7 @@ class Reception:
                 credits=self._window.credits,
                 window_bytes=self._window.window_bytes,
                 max_plane_bytes=self._max_plane_bytes,
+                displays=self._displays,
                 **self._me,
             ),
         )

@@ -46,8 +46,27 @@ def public_key(text: str) -> bytes:
     """
     key = text.strip().encode()
     if not _Z85.fullmatch(key):
-        raise SecurityError("The key is not a public key: it has 40 characters; copy it as the viewer shows it.")
+        raise SecurityError("The key is not a public key: it has 64 hexadecimal digits; copy all of it.")
     return key
+
+
+def key_text(key: str) -> str:
+    """A public key for people: 64 hexadecimal digits, which no shell and no form changes."""
+    return z85.decode(public_key(key)).hex()
+
+
+def key_from_text(text: str) -> str:
+    """A public key in Z85, of either form.
+
+    Raises
+    ------
+    SecurityError
+        If it is none.
+    """
+    text = text.strip()
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        return z85.encode(bytes.fromhex(text)).decode()
+    return public_key(text).decode()
 
 
 def require_keys(endpoint: str, keys: CurveKeys | None) -> None:
@@ -110,5 +129,5 @@ class Gate:
         version, request, _domain, _address, _identity, mechanism, *credentials = self.socket.recv_multipart()
         welcome = mechanism == b"CURVE" and len(credentials) == 1 and credentials[0] in self._allowed
         self.refused += not welcome
-        code, text = (b"200", b"OK") if welcome else (b"400", b"unknown key")
+        code, text = (b"200", b"OK") if welcome else (b"300", b"unknown key")  # it may knock again: keys come later
         self.socket.send_multipart([version, request, code, text, b"", b""])

@@ -64,6 +64,11 @@ class PooledSlot:
         return self._segment.view[self._offset : self._offset + self.nbytes]
 
     @property
+    def pages(self) -> memoryview:
+        """The same, and what follows to the end of the page."""
+        return self._segment.view[self._offset : self._offset + _rounded(self.nbytes)]
+
+    @property
     def place(self) -> Slot | None:
         """How a reader finds it; None where nobody else can."""
         if self._segment.shared is None:

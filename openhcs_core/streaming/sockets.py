@@ -14,7 +14,15 @@ import zmq
 from openhcs_core.streaming.endpoints import is_local, parse, tcp
 from openhcs_core.streaming.errors import StreamingError
 from openhcs_core.streaming.messages import Message
-from openhcs_core.streaming.security import CurveKeys, Gate, require_keys, secure_client, secure_server
+from openhcs_core.streaming.security import (
+    CurveKeys,
+    Gate,
+    key_from_text,
+    key_text,
+    require_keys,
+    secure_client,
+    secure_server,
+)
 from openhcs_core.streaming.wire import Buffer, encode
 
 PING_S = 1.0
@@ -25,10 +33,33 @@ _AT_ONCE = 256
 
 
 class Server(NamedTuple):
-    """Somebody who listens: endpoint, and public key outside this machine."""
+    """Somebody who listens: endpoint, and public key outside this machine.
+
+    As text ``tcp://192.168.1.20:5555/KEY``, the key in hexadecimal: one word that can be copied anywhere.
+    """
 
     endpoint: str
     public_key: str | None = None
+
+    @classmethod
+    def from_text(cls, text: str) -> Server:
+        """What a text says.
+
+        Raises
+        ------
+        StreamingError
+            If it is no address.
+        SecurityError
+            If what follows the address is no key.
+        """
+        scheme, slashes, rest = text.strip().partition("://")
+        place, _, key = rest.partition("/")
+        endpoint = scheme + slashes + place
+        parse(endpoint)
+        return cls(endpoint, key_from_text(key) if key else None)
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}/{key_text(self.public_key)}" if self.public_key else self.endpoint
 
 
 def listen(context: zmq.Context, endpoint: str, keys: CurveKeys | None, max_bytes: int) -> tuple[zmq.Socket, str]:
@@ -61,7 +92,10 @@ def listen(context: zmq.Context, endpoint: str, keys: CurveKeys | None, max_byte
 
 
 def connect(context: zmq.Context, server: Server, keys: CurveKeys | None, max_bytes: int) -> zmq.Socket:
-    """A DEALER that connects, now or when there is somebody; what is on its way when it breaks is lost.
+    """A DEALER that connects, now or when there is somebody; what is sent before, or while it breaks, may come later.
+
+    So who listens must expect old messages of those that connect. (With ZMQ_IMMEDIATE these would be lost instead, but
+    ZeroMQ then ends the process if a connection breaks while a message of several frames is being read.)
 
     Raises
     ------
@@ -75,7 +109,6 @@ def connect(context: zmq.Context, server: Server, keys: CurveKeys | None, max_by
         require_keys(server.endpoint, None)
     dealer = context.socket(zmq.DEALER)
     try:
-        dealer.immediate = True
         dealer.reconnect_ivl, dealer.reconnect_ivl_max = 100, 1000
         dealer.ipv6 = "[" in server.endpoint
         _set_up(dealer, max_bytes)
@@ -88,13 +121,20 @@ def connect(context: zmq.Context, server: Server, keys: CurveKeys | None, max_by
     return dealer
 
 
-def messages(source: zmq.Socket) -> Iterator[list[zmq.Frame]]:
-    """What has come, as frames; not for ever."""
+def messages(source: zmq.Socket) -> Iterator[list[Buffer]]:
+    """What has come, as frames; not for ever. Frames that no message has are not kept."""
+    headers = 3 if source.type == zmq.ROUTER else 2
     for _ in range(_AT_ONCE):
         try:
-            yield source.recv_multipart(zmq.NOBLOCK, copy=False)
+            frames: list[Buffer] = [source.recv(zmq.NOBLOCK)]
         except zmq.Again:
             return
+        while source.getsockopt(zmq.RCVMORE):
+            # Only a payload is worth it to be left where ZeroMQ has it, with all that came together with it.
+            part = source.recv() if len(frames) < headers else source.recv(copy=False).buffer
+            if len(frames) < headers + 2:
+                frames.append(part)
+        yield frames
 
 
 class Peer(NamedTuple):
@@ -131,10 +171,10 @@ _SENT = zmq.MessageTracker()
 """Of a message that was copied as it was sent."""
 
 
-def incoming(source: zmq.Socket, frames: list[zmq.Frame]) -> tuple[Peer, list[Buffer]]:
+def incoming(source: zmq.Socket, frames: list[Buffer]) -> tuple[Peer, list[Buffer]]:
     """Who sent frames, and the message in them."""
-    route = bytes(frames[0].buffer) if source.type == zmq.ROUTER else b""
-    return Peer(source, route), [frame.buffer for frame in frames[bool(route) :]]
+    route = bytes(frames[0]) if source.type == zmq.ROUTER else b""
+    return Peer(source, route), frames[bool(route) :]
 
 
 def _set_up(any_socket: zmq.Socket, max_bytes: int) -> None:
@@ -143,7 +183,7 @@ def _set_up(any_socket: zmq.Socket, max_bytes: int) -> None:
     any_socket.rcvhwm = 256
     any_socket.sndhwm = 1000
     any_socket.tcp_keepalive = 1
-    any_socket.handshake_ivl = 5000
+    any_socket.handshake_ivl = 1000
 
 
 class Mailbox:
@@ -172,11 +212,29 @@ class Mailbox:
                     with suppress(BlockingIOError):
                         self._writing.send(b"\0")
 
-    def work(self) -> None:
-        """Do what has been posted; in the thread."""
-        with suppress(BlockingIOError):
-            while self._reading.recv(4096):
-                pass
+    def call(self, work: Callable[[], object], thread: threading.Thread) -> None:
+        """Have something done in the thread, which is another one, and wait for it; raises what it raises."""
+        done = threading.Event()
+        problems: list[Exception] = []
+
+        def call() -> None:
+            try:
+                work()
+            except Exception as error:
+                problems.append(error)
+            done.set()
+
+        self.post(call)
+        while not done.wait(0.1) and thread.is_alive():
+            pass
+        if problems:
+            raise problems[0]
+
+    def work(self, woken: bool) -> None:
+        """Do what has been posted; in the thread, which says whether `fd` is readable."""
+        if woken:
+            with suppress(BlockingIOError):
+                self._reading.recv(16)  # there is one byte at most
         self._woken = False
         while self._work:
             self._work.popleft()()

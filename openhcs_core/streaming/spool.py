@@ -1,7 +1,13 @@
-"""Planes on disk while memory has no room for them, in files of bounded size in scratch."""
+"""Planes on disk while memory has no room for them, in files of bounded size in scratch.
+
+They go past the cache of the operating system where the disk can do that: through it they take several times the
+processor time, which the pipeline needs.
+"""
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import shutil
 import tempfile
@@ -12,7 +18,11 @@ from typing import NamedTuple
 
 from openhcs_core.streaming.errors import StreamingError
 
+PAGE = 4096
+"""Where what is written begins, in memory and on disk, and what its length is a multiple of."""
+
 _FILE_BYTES = 64 << 20
+_DIRECT = getattr(os, "O_DIRECT", 0)
 
 
 class Place(NamedTuple):
@@ -45,27 +55,33 @@ class Spool:
         self.used = 0
         self.written = 0
 
-    def write(self, data: memoryview) -> Place | None:
+    def write(self, data: memoryview, nbytes: int) -> Place | None:
         """Keep bytes; None if the limit leaves no room.
+
+        Parameters
+        ----------
+        data : memoryview
+            Whole pages.
+        nbytes : int
+            How much of it matters.
 
         Raises
         ------
         StreamingError
             If the disk does not take them.
         """
-        nbytes = len(data)
         with self._lock:
-            if self.used + nbytes > self.limit:
+            if self.used + len(data) > self.limit:
                 return None
             try:
-                file, offset = self._reserve(nbytes)
+                file, offset = self._reserve(len(data))
             except OSError as error:
                 raise StreamingError(f"Scratch in {self._scratch} cannot be written: {error.strerror}.") from error
             handle = self._files[file]
         try:
-            os.posix_fallocate(handle, offset, max(nbytes, 1))
+            os.posix_fallocate(handle, offset, len(data))
             done = 0
-            while done < nbytes:
+            while done < len(data):
                 done += os.pwrite(handle, data[done:], offset + done)
         except OSError as error:
             self.drop(Place(file, offset, nbytes))
@@ -73,7 +89,7 @@ class Spool:
         self.written += nbytes
         return Place(file, offset, nbytes)
 
-    def read(self, place: Place) -> bytes:
+    def read(self, place: Place) -> memoryview:
         """The bytes again.
 
         Raises
@@ -82,12 +98,13 @@ class Spool:
             If the disk does not give them.
         """
         try:
-            data = os.pread(self._files[place.file], place.nbytes, place.offset)
+            pages = mmap.mmap(-1, -(-max(place.nbytes, 1) // PAGE) * PAGE)
+            done = os.preadv(self._files[place.file], [pages], place.offset)
         except OSError as error:
             raise StreamingError(f"Scratch in {self._scratch} cannot be read: {error.strerror}.") from error
-        if len(data) != place.nbytes:
+        if done != len(pages):
             raise StreamingError(f"Scratch in {self._scratch} has been tampered with.")
-        return data
+        return memoryview(pages)[: place.nbytes]
 
     def drop(self, place: Place) -> None:
         """Forget bytes; a file goes once all of it is forgotten."""
@@ -111,7 +128,7 @@ class Spool:
                 self._folder = Path(tempfile.mkdtemp(prefix="openhcs-stream-", dir=self._scratch))
             self._current += 1
             path = self._folder / str(self._current)
-            self._files[self._current] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._files[self._current] = _open(path)
             self._live[self._current] = self._sizes[self._current] = 0
             self._tidy(file)  # the one before may have been emptied while it was written to
             file = self._current
@@ -129,3 +146,14 @@ class Spool:
             assert self._folder is not None
             with suppress(OSError):
                 (self._folder / str(file)).unlink()
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | _DIRECT, 0o600)
+    except OSError as error:  # the file may have been made nevertheless
+        if error.errno != errno.EINVAL:
+            raise
+        path.unlink(missing_ok=True)
+        return os.open(path, flags, 0o600)

@@ -12,7 +12,7 @@ from openhcs_core.streaming.intake import Intake
 from openhcs_core.streaming.seeds import read_seed
 from openhcs_core.streaming.slots import remove_foreign
 from openhcs_core.streaming.sockets import messages
-from openhcs_core.streaming.wire import MAX_HEADER_BYTES
+from openhcs_core.streaming.wire import MAX_HEADER_BYTES, Buffer
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Subscriber:
         self._intake = intake
         self._id = f"subscribed {next(_numbers)}"
         self._next = 1
+        self._level = logging.WARNING
         self.socket = context.socket(zmq.SUB)
         self.socket.linger = 0
         self.socket.maxmsgsize = 16 * MAX_HEADER_BYTES
@@ -42,15 +43,15 @@ class Subscriber:
         """Take what has come; nothing in it ends the thread."""
         for frames in messages(self.socket):
             try:
-                self._take(frames[-1].buffer)
+                self._take(frames[-1])
             except MessageError as error:
                 self._intake.refused += 1
-                logger.warning("A message of an old publisher is refused: %s", error)
+                self._say("A message of an old publisher is refused: %s", error)
             except Exception:
                 self._intake.refused += 1
                 logger.exception("A message could not be taken.")
 
-    def _take(self, text: memoryview) -> None:
+    def _take(self, text: Buffer) -> None:
         batch = read_seed(text, self._next)
         self._next += len(batch.images)
         for begin in batch.begins:
@@ -59,6 +60,11 @@ class Subscriber:
             state, reason = self._intake.image(self._id, image, None)
             if state != "received":
                 self._intake.refused += 1
-                logger.warning("An image of an old publisher is lost: %s", reason)
+                self._say("An image of an old publisher is lost: %s", reason)
         for segment in batch.segments:
             remove_foreign(segment)
+
+    def _say(self, text: str, why: object) -> None:
+        """Warn of the first; all are counted."""
+        logger.log(self._level, text, why)
+        self._level = logging.DEBUG

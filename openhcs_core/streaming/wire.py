@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union
 
+import numpy as np
+
 from openhcs_core.streaming.errors import MessageError
 from openhcs_core.streaming.messages import TYPES, Image, Message
 
@@ -31,8 +33,7 @@ def encode(message: Message, payload: Buffer | None = None, **changes: Any) -> l
     MessageError
         If its header is too large to be taken.
     """
-    table = {"type": message.type, **vars(message), **changes}
-    header = json.dumps(table, default=vars, separators=(",", ":")).encode()
+    header = _ENCODER.encode({"type": message.type, **vars(message), **changes}).encode()
     if len(header) > MAX_HEADER_BYTES:
         raise MessageError(f"A message '{message.type}' is too large: {len(header)} bytes of header.")
     return [PROTOCOL, header] if payload is None else [PROTOCOL, header, payload]
@@ -70,7 +71,7 @@ def read_json(text: Buffer) -> dict[str, Any]:
         If it is none.
     """
     try:
-        table = json.loads(bytes(text), parse_constant=_no_constant)
+        table = _DECODER.decode(str(text, "utf-8"))
     except (ValueError, RecursionError) as error:
         raise MessageError("A header is not JSON.") from error
     if not isinstance(table, dict):
@@ -96,16 +97,26 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
+def _plain(value: Any) -> Any:
+    """What the encoder does not know: parts of messages, and numbers of NumPy."""
+    return value.item() if isinstance(value, np.generic) else vars(value)
+
+
+_ENCODER = json.JSONEncoder(default=_plain, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
 def _object(kind: type[_Class], table: dict[str, Any], where: str) -> _Class:
     readers, needed = _fields(kind)  # type: ignore[arg-type]
-    if not table.keys() <= readers.keys():
-        raise MessageError(f"'{where}' has a field that is unknown.")
     if not needed <= table.keys():
         raise MessageError(f"'{where}' lacks the field '{min(needed - table.keys())}'.")
     try:
-        return kind(**{name: readers[name](value) for name, value in table.items()})
+        values = {name: readers[name](value) for name, value in table.items()}
+    except KeyError:
+        raise MessageError(f"'{where}' has a field that is unknown.") from None
     except _Wrong:
         raise MessageError(f"A field of '{where}' is not of its type.") from None
+    return kind(**values)
 
 
 class _Wrong(Exception):
@@ -137,7 +148,7 @@ def _reader(hint: Any) -> _Reader:
         def read_tuple(value: Any) -> Any:
             if not isinstance(value, list) or len(value) != len(items):
                 raise _Wrong
-            return tuple(read(one) for read, one in zip(items, value, strict=True))
+            return tuple([read(one) for read, one in zip(items, value, strict=True)])
 
         return read_tuple
     if origin is dict:
@@ -151,6 +162,8 @@ def _reader(hint: Any) -> _Reader:
 def _either(readers: dict[Any, _Reader], hint: Any) -> _Reader:
     """Read a value as the option of its type, else as the first."""
     optional, first = type(None) in typing.get_args(hint), next(iter(readers.values()))
+    if optional and len(readers) == 1:
+        return lambda value: None if value is None else first(value)
 
     def read(value: Any) -> Any:
         if value is None and optional:

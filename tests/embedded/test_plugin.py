@@ -145,7 +145,8 @@ def test_script_which_does_not_end_is_terminated(omero_script, omero_server, pla
 
 def run_pytest(folder, *options):
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    without = [option for name in ("cacheprovider", "napari", "npe2") for option in ("-p", f"no:{name}")]
+    command = [sys.executable, "-m", "pytest", *without, *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.metadata import Crop
-from openhcs_core.omero.request import ExportRequest, crop_label
+from openhcs_core.omero.part import Part, crop_label
+from openhcs_core.omero.request import ExportRequest
 
 NAMES = ["DAPI", "GFP", "488", ""]
 SIZES = {"T": 5, "C": 4, "Z": 11}
@@ -31,7 +32,7 @@ def test_all_inputs():
         Reuse_Export=False,
         Compression="small",
         Layout="Mosaic per well",
-    ) == ExportRequest("Plate", (3, 4), ("1", "GFP"), 2, 3, 4, 5, True, True, False, "small", "Mosaic per well")
+    ) == ExportRequest("Plate", (3, 4), Part(("1", "GFP"), 2, 3, 4, 5), True, True, False, "small", "Mosaic per well")
 
 
 def test_a_lone_image_id():
@@ -85,7 +86,7 @@ def test_inputs_that_make_no_sense(inputs, message):
     ],
 )
 def test_part_of_an_image(inputs, crop, label):
-    found = request(**inputs).crop(SIZES, NAMES)
+    found = request(**inputs).part.crop(SIZES, NAMES)
     assert found == crop
     assert crop_label(found, SIZES) == label
 
@@ -105,10 +106,10 @@ def test_part_of_an_image(inputs, crop, label):
 )
 def test_parts_that_the_image_does_not_have(inputs, message):
     with pytest.raises(OmeroError) as caught:
-        request(**inputs).crop(SIZES, NAMES)
+        request(**inputs).part.crop(SIZES, NAMES)
     assert message in str(caught.value)
 
 
 def test_a_name_of_two_channels():
     with pytest.raises(OmeroError, match="has 2 channels 'GFP'"):
-        request(Channels=["GFP"]).crop(SIZES, ["GFP", "gfp"])
+        request(Channels=["GFP"]).part.crop(SIZES, ["GFP", "gfp"])

@@ -92,6 +92,12 @@ def broken_at(image, value: int):
 
 
 @processing_function()
+def enlarged(image, times: int = 32):
+    """Large enough for shared memory, and unlike that of any other address."""
+    return np.kron(image, np.ones((times, times), image.dtype))
+
+
+@processing_function()
 def wrong_shape(image):
     return image[0]
 

@@ -14,18 +14,24 @@ from openhcs_core.functions import processing_function
 from openhcs_core.pipeline import (
     INHERIT,
     PLATE,
+    FijiStreamingConfig,
     FunctionStep,
     GlobalPipelineConfig,
+    LazyFijiStreamingConfig,
+    LazyNapariStreamingConfig,
+    LazyStreamingConfig,
+    NapariStreamingConfig,
     PipelineConfig,
     PipelineError,
     StepOutput,
+    StreamingConfig,
     generate_complete_pipeline_steps_code,
     generate_config_code,
     pipeline_text,
     read_config,
     read_pipeline,
 )
-from openhcs_core.plate import well_name
+from openhcs_core.plate import COMPONENTS, well_name
 from tests.pipeline.texts import MODULE, project, resolve, segment, smooth, smooth_elsewhere
 
 numbers = st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -49,6 +55,37 @@ components = st.lists(st.sampled_from(["site", "channel", "z_index", "timepoint"
 names = st.text(
     st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters='/\\:*?"<>|.'), max_size=20
 )
+modes = st.sampled_from([None, "stack", "slice", "separate"])
+displays = {f"{component}_mode": modes for component in COMPONENTS} | {"persistent": st.booleans()}
+hosts = st.sampled_from(["localhost", "192.168.1.20", "desk-12.example.org", "::1"])
+ports = st.integers(1, 64535)
+napari = {"napari_port": ports, "napari_host": hosts, **displays}
+fiji = {"fiji_port": ports, "fiji_host": hosts, "lut": st.sampled_from(["", "Fire", "16 colors"]), **displays}
+others = {"host": hosts, "port": st.none() | ports, **displays}
+
+
+def viewers_of(kind, always, given):
+    return st.fixed_dictionaries(always, optional=given).map(lambda values: kind(**values))
+
+
+viewers = st.one_of(
+    viewers_of(kind, always, given)
+    for kinds, always, given in [
+        ((NapariStreamingConfig, LazyNapariStreamingConfig), {}, napari),
+        ((FijiStreamingConfig, LazyFijiStreamingConfig), {}, fiji),
+        ((StreamingConfig, LazyStreamingConfig), {"viewer": st.sampled_from(["vaa3d", "my viewer"])}, others),
+    ]
+    for kind in kinds
+)
+
+
+def several(*unlike):
+    """Some viewers, no two of them alike in these attributes."""
+    return st.lists(viewers, max_size=3, unique_by=lambda item: repr([getattr(item, name) for name in unlike])).map(
+        tuple
+    )
+
+
 backends = st.lists(st.sampled_from(["disk", "zarr", "omero_local"]), unique=True).map(tuple)
 common = {
     "name": names,
@@ -64,6 +101,7 @@ common = {
     ),
     "save": st.sampled_from([None, True, False]),
     "save_to": st.just(INHERIT) | backends,
+    "stream_to": several("viewer", "host", "port"),
 }
 steps = st.builds(FunctionStep, chains, **common) | st.one_of(
     st.builds(
@@ -87,6 +125,7 @@ settings_of_all = {
     "gpus": st.none() | st.lists(st.integers(0, 7), unique=True).map(tuple),
     "retries": st.integers(0, 5),
     "resume": st.booleans(),
+    "streaming": several("viewer"),
 }
 configs = st.sampled_from([PipelineConfig, GlobalPipelineConfig]).flatmap(
     lambda config_class: st.fixed_dictionaries({}, optional=settings_of_all).map(lambda given: config_class(**given))
@@ -138,6 +177,7 @@ def test_clean_mode_keeps_what_differs():
         "    input_source=None,\n"
         "    select={},\n"
         "    save=True,\n"
+        "    stream_to=(),\n"
         "))\n"
     )
     assert generate_complete_pipeline_steps_code([]) == "pipeline_steps = []\n"

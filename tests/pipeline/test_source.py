@@ -8,14 +8,17 @@ import pytest
 
 from openhcs_core.pipeline import (
     PLATE,
+    FijiStreamingConfig,
     FunctionStep,
     GlobalPipelineConfig,
+    NapariStreamingConfig,
     PipelineConfig,
     PipelineSourceError,
     StepOutput,
     read_config,
     read_pipeline,
 )
+from openhcs_core.pipeline.inherit import settable
 from openhcs_core.pipeline.source import MAX_VALUES
 from tests.pipeline.texts import MODULE, project, resolve, segment, smooth
 
@@ -151,11 +154,14 @@ def test_an_import_may_be_said_twice():
 
 def test_the_examples_of_the_documentation():
     page = Path(__file__).parents[2] / "docs" / "pipelines.md"
-    first, forms = (
+    first, forms, live = (
         read_pipeline(text) for text in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     )
     assert [step.name for step in first.steps] == ["projection", "nuclei", "measurements"]
     assert first.config == PipelineConfig(num_workers=2, save_to=("zarr",))
     assert [type(step.func).__name__ for step in forms.steps] == ["function", "tuple", "list", "dict"]
-    for setting in (*fields(GlobalPipelineConfig), *fields(FunctionStep)):
+    assert [[item.viewer for item in step.stream_to] for step in live.steps] == [["napari"], ["napari", "fiji"]]
+    assert live.config.streaming[0].napari_port == 5556
+    settings = [item for kind in (NapariStreamingConfig, FijiStreamingConfig) for item in settable(kind)]
+    for setting in (*fields(GlobalPipelineConfig), *fields(FunctionStep), *settings):
         assert f"`{setting.name}`" in page.read_text("utf-8")

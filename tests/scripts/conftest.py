@@ -92,10 +92,13 @@ def cli(omero_server, omero_user, tmp_path):
 
 @pytest.fixture
 def messages(omero_conn):
-    """Function which gives the message that a running job shows now."""
+    """Function which gives the message that a job shows now; the first time while it runs."""
+    jobs = {}
 
     def read(process):
-        query = f"select j.message from ScriptJob j where j.id = {process.getJob().id.val}"
+        if process not in jobs:
+            jobs[process] = process.getJob().id.val
+        query = f"select j.message from ScriptJob j where j.id = {jobs[process]}"
         ((message,),) = omero_conn.getQueryService().projection(query, None, {"omero.group": "-1"})
         return message.val
 

@@ -13,6 +13,7 @@ from openhcs_core import __version__
 from openhcs_core.imaris.compression import PRESETS
 from openhcs_core.omero.request import DELIVERIES
 from openhcs_core.omero.selection import DATA_TYPES, LAYOUTS
+from openhcs_core.omero.stream_job import WAIT_S
 
 SCRIPTS = sorted(p for p in Path(__file__).parents[2].joinpath("omero_scripts").rglob("*.py") if p.stat().st_size)
 HEAVY = ("h5py", "zmq", "scipy", "skimage", "tifffile", "zarr", "cupy", "napari", "jpype", "dask", "openhcs_core")
@@ -105,3 +106,17 @@ def test_ims_export_offers_what_the_library_does(parsed):
     assert params["inputs"]["Image_ID"]["kind"] == "RLongI"
     assert params["inputs"]["Reuse_Export"]["default"] is True
     assert params["outputs"] == ["Export_Name", "Export_Path", "File_Annotation", "Message"]
+
+
+def test_the_scripts_that_show_images_offer_the_same(parsed):
+    inputs = {path.name: params["inputs"] for path, params in parsed.items()}
+    shared = ("Viewer_Address", "Viewer_Key")
+    kinds = {
+        name: {key: inputs[name][key]["kind"] for key in shared} for name in ("Run_Pipeline.py", "Stream_To_Viewer.py")
+    }
+    assert kinds["Run_Pipeline.py"] == kinds["Stream_To_Viewer.py"] == dict.fromkeys(shared, "RStringI")
+    stream, export = inputs["Stream_To_Viewer.py"], inputs["IMS_Export.py"]
+    assert set(stream["Data_Type"]["values"]) == set(DATA_TYPES)
+    for name in ("Channels", "First_Z", "Last_Z", "First_T", "Last_T"):
+        assert {**stream[name], "grouping": ""} == {**export[name], "grouping": ""}
+    assert stream["Wait_Seconds"]["default"] == WAIT_S

@@ -6,12 +6,14 @@ ready; a viewer answers each line on its standard input with another.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from openhcs_core.plate import PlaneAddress
+from openhcs_core.streaming import slots
 from openhcs_core.streaming.messages import Begin
 from openhcs_core.streaming.publisher import Publisher, PublisherOptions
 from openhcs_core.streaming.receiver import Receiver
@@ -50,7 +53,7 @@ class Recorder:
         self.begins, self.ends, self.progresses, self.shutdowns = [], [], [], []
         self.planes: dict[tuple[str, PlaneAddress], np.ndarray] = {}
         self.times = Counter()
-        self.wrong = 0
+        self.wrong = self.slots = 0
         self.delay_s = delay_s
 
     def begin(self, begin):
@@ -70,6 +73,7 @@ class Recorder:
     def received(self, image):
         key = image.stream, image.address
         self.times[key] += 1
+        self.slots += image.slot is not None
         self.wrong += not np.array_equal(self.planes[key], plane(number_of(image.address), image.shape[0]))
 
     def end(self, end):
@@ -82,9 +86,23 @@ class Recorder:
             "images": len(self.times),
             "twice": sum(count > 1 for count in self.times.values()),
             "wrong": self.wrong,
+            "slots": self.slots,
             "wells": dict(Counter(place.well for _, place in self.times)),
             "ends": [vars(end) for end in self.ends],
         }
+
+
+_MARK = uuid.uuid4().hex
+
+
+def orphans() -> list[str]:
+    """Command lines of what is still there of the programs that were started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"STREAMING_PEER={_MARK}".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 class Peer:
@@ -98,7 +116,7 @@ class Peer:
             stderr=subprocess.PIPE if kind == "sender" else None,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "STREAMING_PEER": _MARK},
         )
         self.hello = self._read()
         self.pid = self.hello["pid"]
@@ -153,8 +171,21 @@ def until(get, condition, timeout_s: float = 20.0):
 
 
 def segments() -> list[str]:
-    """What there is of ours in shared memory."""
-    return sorted(path.name for path in SHM.glob("openhcs-*"))
+    """What there is of ours in shared memory; what other programs use meanwhile is theirs."""
+    return sorted(path.name for path in SHM.glob("openhcs-*") if not _is_anothers(path.name))
+
+
+def _is_anothers(name: str) -> bool:
+    """Whether the owner lives, and is neither this process nor one that it started."""
+    if name.count("-") != 4:
+        return False
+    pid = int(name.split("-")[2])
+    while pid not in (0, 1, os.getpid()):
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return pid != os.getpid()
 
 
 def options(**given) -> PublisherOptions:
@@ -163,7 +194,23 @@ def options(**given) -> PublisherOptions:
     return PublisherOptions(**given)
 
 
-def run_viewer(listen=None, connect=(), delay_s=0.0, **receiver_options) -> None:
+def _limit_shared_memory(nbytes: int) -> None:
+    """Like a file system of this size, where there is no right to make one."""
+    allocate, left = os.posix_fallocate, [nbytes]
+
+    def limited(file, offset, size):
+        if os.readlink(f"/proc/self/fd/{file}").startswith(str(SHM)):
+            if size > left[0]:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            left[0] -= size
+        allocate(file, offset, size)
+
+    os.posix_fallocate = limited
+
+
+def run_viewer(listen=None, connect=(), delay_s=0.0, shm_folder=None, **receiver_options) -> None:
+    if shm_folder is not None:
+        slots._FOLDER = Path(shm_folder)  # another one's shared memory is not there
     recorder = Recorder(delay_s)
     receiver = Receiver(recorder, "recorder", listen=listen, connect=connect, **receiver_options)
     with receiver:
@@ -194,8 +241,11 @@ def run_sender(
     stream="s",
     keys=None,
     server_key=None,
+    shm_bytes=None,
     **rest,
 ) -> None:
+    if shm_bytes is not None:
+        _limit_shared_memory(shm_bytes)
     pair = CurveKeys(keys[0], keys[1].encode()) if keys else None
     servers = [Server(entry, server_key) for entry in connect]
     with Publisher(servers, listen, pair, options=options(**rest)) as publisher:

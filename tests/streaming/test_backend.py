@@ -13,7 +13,7 @@ import zmq
 
 from openhcs_core.plate import PlaneAddress, PlateChannel, PlateLayout
 from openhcs_core.storage import ResultWriter
-from openhcs_core.streaming.backend import StreamingBackend
+from openhcs_core.streaming.backend import StreamingBackend, channels_of
 from openhcs_core.streaming.errors import StreamingError
 from openhcs_core.streaming.messages import Channel
 from openhcs_core.streaming.publisher import Publisher, PublisherOptions
@@ -47,8 +47,10 @@ def test_a_step_streams_as_it_saves():
     recorder.received = lambda image: (got.append(image), check(image))
     with Receiver(recorder, listen=ANY) as receiver:
         publisher = Publisher([receiver.endpoint])
-        values = {"blur": {"z_index": range(1, 6)}}
-        with StreamingBackend(publisher, LAYOUT, "run-7", {"site": "separate"}, values) as backend:
+        known = {"values": {"z_index": range(1, 6)}, "images": 5, "dtype": "uint16", "size_yx": (64, 64)}
+        other = {"display": {}, "channels": channels_of(LAYOUT, "Fire"), "source": {"Plate": 12}, "title": "cells"}
+        facts = {("blur", "image"): known, ("find", "labels"): other}
+        with StreamingBackend(publisher, LAYOUT, "run-7", {"site": "separate"}, facts) as backend:
             assert publisher.wait(5)
             paths = [address(number).path for number in range(5)]
             backend.save_batch([plane(number) for number in range(5)], paths, step_name="blur", chunk=3)
@@ -64,7 +66,12 @@ def test_a_step_streams_as_it_saves():
     assert (blur.plate, blur.step, blur.kind, blur.display) == ("HeLa", "blur", "image", {"site": "separate"})
     assert blur.channels == (Channel(name="DAPI", color=(0.0, 0.0, 1.0), window=(100.0, 900.0)),)
     assert blur.voxel_size_um == (None, 0.65, 0.65)
-    assert blur.values == {"z_index": (1, 2, 3, 4, 5)}
+    assert (blur.values, blur.images) == ({"z_index": (1, 2, 3, 4, 5)}, 5)
+    assert (blur.dtype, blur.size_yx, blur.title, blur.source) == ("uint16", (64, 64), "HeLa blur", {})
+    find = begins["run-7/find/labels"]
+    assert (find.display, find.title, find.source, find.dtype) == ({}, "cells", {"Plate": 12}, None)
+    assert find.channels[0].lut == "Fire"
+    assert find.channels[0].color == (0.0, 0.0, 1.0)
     assert {image.source_id for image in got} == {101}
     assert recorder.progresses[0].subject == "A01"
     assert {end.stream for end in recorder.ends} == set(begins)

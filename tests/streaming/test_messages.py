@@ -8,11 +8,14 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from openhcs_core.plate import PlaneAddress
+from openhcs_core.streaming.delivery import TOGETHER
 from openhcs_core.streaming.errors import MessageError
-from openhcs_core.streaming.messages import TYPES, Ack, Begin, Hello, Image, Ping, Probe, Slot, StreamState
+from openhcs_core.streaming.messages import TYPES, Ack, Begin, Hello, Image, Images, Ping, Probe, Slot, StreamState
+from openhcs_core.streaming.publisher import MAX_WELL
 from openhcs_core.streaming.seeds import read_seed
 from openhcs_core.streaming.wire import MAX_HEADER_BYTES, PROTOCOL, decode, encode, from_table
 
@@ -50,6 +53,9 @@ def test_defaults_may_be_left_out_and_payload_comes_along():
 def header(**changes):
     table = {"type": "image", "stream": "s", "seq": 1, "shape": [4, 4], "dtype": "uint16", "nbytes": 32} | changes
     return json.dumps({key: value for key, value in table.items() if value is not ...}).encode()
+
+
+IN_SLOT = header(type=..., slot={"segment": "s", "offset": 0, "ticket": 0})
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,10 @@ def header(**changes):
         [PROTOCOL, header(slot={"segment": "s", "offset": -1, "ticket": 0})],
         [PROTOCOL, header(slot={"segment": "s", "offset": 63, "ticket": 1})],
         [PROTOCOL, header(slot={"segment": "s", "offset": 0})],
+        [PROTOCOL, b'{"type": "images", "images": []}'],
+        [PROTOCOL, b'{"type": "images", "images": [' + header(type=...) + b"]}"],
+        [PROTOCOL, b'{"type": "images", "images": [' + b",".join([IN_SLOT] * 65) + b"]}"],
+        [PROTOCOL, b'{"type": "images", "images": [' + IN_SLOT + b"]}", b"x" * 32],
     ],
 )
 def test_what_makes_no_sense_is_refused(frames):
@@ -177,3 +187,22 @@ def test_a_batch_of_the_first_viewers_with_a_stack():
 def test_other_plain_json_is_refused(table):
     with pytest.raises(MessageError):
         read_seed(json.dumps(table).encode(), 1)
+
+
+def test_numbers_of_numpy_are_numbers():
+    image = Image(stream="s", seq=np.int64(3), shape=(np.int32(1), 2), dtype="uint8", nbytes=np.intp(2))
+    assert decode([*encode(image), b"ab"])[0] == Image(stream="s", seq=3, shape=(1, 2), dtype="uint8", nbytes=2)
+
+
+def test_as_many_images_as_go_together_fit_into_one_message():
+    long = "\u00e4" * 4096
+    image = Image(
+        stream=long,
+        seq=1,
+        well="\u00e4" * MAX_WELL,
+        shape=(2, 2),
+        dtype="uint8",
+        nbytes=4,
+        slot=Slot(segment="s" * 64, offset=2**62, ticket=2**62),
+    )
+    assert decode(encode(Images(images=(image,) * TOGETHER)))[0].images[-1] == image

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import socket
 import threading
 from contextlib import suppress
@@ -15,16 +14,18 @@ import zmq
 from openhcs_core.streaming.control import ask
 from openhcs_core.streaming.endpoints import check_target, control_of, is_local
 from openhcs_core.streaming.errors import SecurityError, StreamingError
-from openhcs_core.streaming.messages import Begin, Hello, Image, Ping, Progress, Slot, Status
+from openhcs_core.streaming.messages import (
+    Begin,
+    Ping,
+)
 from openhcs_core.streaming.publisher import Publisher, PublisherOptions
 from openhcs_core.streaming.receiver import Receiver
 from openhcs_core.streaming.security import CurveKeys, public_key, require_keys
 from openhcs_core.streaming.sockets import Server
-from openhcs_core.streaming.wire import PROTOCOL, encode
-from tests.streaming.peers import Recorder, address, plane, until
+from tests.streaming.peers import Recorder, address, plane
 
 ANY = "tcp://127.0.0.1:0"
-QUICK = PublisherOptions(absent_s=0.5, shared_memory=False)
+QUICK = PublisherOptions(absent_s=5, shared_memory=False)
 SECRET = b"nobody but the viewer sees this."
 
 
@@ -149,7 +150,7 @@ def test_keys_are_not_shown_and_nonsense_is_none(keys):
     assert keys[0].secret.decode() not in repr(keys[0])
     assert len(public_key(f" {keys[0].public}\n")) == 40
     for text in ("", "short", keys[0].public + "x", keys[0].public[:-1] + "ü"):
-        with pytest.raises(SecurityError, match="40 characters"):
+        with pytest.raises(SecurityError, match="64 hexadecimal digits"):
             public_key(text)
 
 
@@ -189,103 +190,6 @@ def test_no_list_allows_nothing_and_other_schemes_are_none():
         check_target("tcp://127.0.0.1:5555", ["a:b:c"])
     with pytest.raises(StreamingError, match="lower"):
         control_of("tcp://127.0.0.1:65000")
-
-
-def hostile(chance: random.Random) -> list[bytes]:
-    """Frames nobody should send: noise, or messages with a few bytes changed."""
-    if chance.random() < 0.3:
-        return [chance.randbytes(chance.choice([0, 1, 5, 30, 300])) for _ in range(chance.randint(1, 5))]
-    message, payload = chance.choice(
-        [
-            (Hello(role="publisher", id="x", incarnation="y"), None),
-            (Begin(stream="fuzz", dtype="uint8", size_yx=(4, 4)), None),
-            (Image(stream="fuzz", seq=chance.randint(1, 99), shape=(4, 4), dtype="uint8", nbytes=16), bytes(16)),
-            (
-                Image(
-                    stream="fuzz",
-                    seq=1,
-                    shape=(4, 4),
-                    dtype="uint8",
-                    nbytes=16,
-                    slot=Slot(segment=chance.choice(["x", "null"]), offset=chance.choice([0, 2**50]), ticket=0),
-                ),
-                None,
-            ),
-            (Progress(what="w"), None),
-            (Status(), None),
-        ]
-    )
-    frames = [bytes(frame) for frame in encode(message, payload)]
-    for _ in range(chance.randint(0, 3)):
-        which = chance.randrange(len(frames))
-        changed = bytearray(frames[which] or b"\0")
-        changed[chance.randrange(len(changed))] = chance.randrange(256)
-        frames[which] = bytes(changed)
-    if chance.random() < 0.1:
-        frames.append(b"more")
-    return frames
-
-
-def attack(endpoint: str, count: int, kinds=(zmq.DEALER,)) -> None:
-    """Hostile messages from a few clients; what is answered is read."""
-    chance = random.Random(7)
-    with zmq.Context() as context:
-        clients = [context.socket(kind) for kind in kinds]
-        for client in clients:
-            client.linger = 5000
-            client.connect(endpoint)
-        for number in range(count):
-            client = chance.choice(clients)
-            client.send_multipart(hostile(chance))
-            while number % 50 == 0 and client.poll(0):
-                client.recv_multipart()
-        for client in clients:
-            client.close()
-
-
-def test_ten_thousand_hostile_messages_to_every_socket():
-    recorder = Recorder()
-    recorder.received = lambda image: None
-    with Receiver(recorder, listen=ANY) as receiver, Publisher(listen=ANY, options=QUICK) as publisher:
-        attack(receiver.endpoint, 10_000)
-        attack(control_of(receiver.endpoint), 10_000)
-        attack(publisher.endpoint, 10_000)
-        publisher.begin(Begin(stream="after"))
-        publisher.save("after", plane(1), address(1))
-        good = Recorder()
-        with Receiver(good, connect=[publisher.endpoint]):
-            until(lambda: len(good.times), (1).__eq__)
-        assert ask(receiver.endpoint, Ping(), 5).ready
-        with Publisher([receiver.endpoint]) as other:
-            other.begin(Begin(stream="after"))
-            other.save("after", plane(1), address(1))
-            report = other.close()
-        state = receiver.state()
-    assert report.viewers[0].delivered == 1
-    assert state.refused > 1000
-    assert publisher.close().refused > 1000
-
-
-def test_plain_bytes_on_the_ports_are_no_harm():
-    chance = random.Random(3)
-    with Receiver(Recorder(), listen=ANY) as receiver:
-        for endpoint in (receiver.endpoint, control_of(receiver.endpoint)):
-            for _ in range(100):
-                with socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2]))) as raw:
-                    raw.sendall(chance.randbytes(200))
-        assert ask(receiver.endpoint, Ping(), 5).ready
-
-
-def test_a_message_larger_than_allowed_is_not_taken():
-    recorder = Recorder()
-    with Receiver(recorder, listen=ANY, max_plane_bytes=1 << 20) as receiver, zmq.Context() as context:
-        client = context.socket(zmq.DEALER)
-        client.linger = 0
-        client.connect(receiver.endpoint)
-        client.send_multipart([PROTOCOL, b"{}", bytes(4 << 20)])
-        assert client.poll(300) == 0
-        client.close()
-        assert ask(receiver.endpoint, Ping(), 5).ready
 
 
 def test_the_first_viewers_control_messages():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import subprocess
@@ -12,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openhcs_core.streaming import slots
+from openhcs_core.streaming import slots, spool
 from openhcs_core.streaming.errors import StreamingError
 from openhcs_core.streaming.messages import Slot
 from openhcs_core.streaming.slots import SlotPool, SlotReader, remove_foreign, sweep
-from openhcs_core.streaming.spool import Spool
+from openhcs_core.streaming.spool import PAGE, Spool
 from tests.streaming.peers import SHM, segments
 
 
@@ -196,36 +197,51 @@ def test_threads_never_share_a_slot(pool):
     assert pool.used == 0
 
 
+def pages(data: bytes) -> memoryview:
+    """Bytes in memory as slots are: whole pages that begin on one."""
+    memory = mmap.mmap(-1, -(-len(data) // PAGE) * PAGE)
+    memory[: len(data)] = data
+    return memoryview(memory)
+
+
+def test_a_disk_that_is_written_through_the_cache_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "_DIRECT", 0)
+    disk = Spool(tmp_path, 10_000)
+    assert disk.read(disk.write(pages(b"abc"), 3)) == b"abc"
+    disk.close()
+
+
 def test_spool_gives_back_what_it_was_given_and_forgets_it(tmp_path):
-    spool = Spool(tmp_path, 200 << 20)
-    data = [bytes([value]) * (9 << 20) for value in range(20)]
-    places = [spool.write(memoryview(each)) for each in data]
-    assert all(spool.read(place) == each for place, each in zip(places, data, strict=True))
+    disk = Spool(tmp_path, 200 << 20)
+    data = [pages(bytes([value]) * (9 << 20)) for value in range(20)]
+    places = [disk.write(each, len(each) - value) for value, each in enumerate(data)]
+    for value, (place, each) in enumerate(zip(places, data, strict=True)):
+        assert disk.read(place) == each[: len(each) - value]
     (folder,) = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
     files = len(list(folder.iterdir()))
     assert files == 3
     for place in places:
-        spool.drop(place)
+        disk.drop(place)
     assert len(list(folder.iterdir())) == 1
-    assert spool.used < 64 << 20
-    spool.close()
+    assert disk.used < 64 << 20
+    disk.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_spool_keeps_to_its_limit(tmp_path):
-    spool = Spool(tmp_path, 100)
-    assert spool.write(memoryview(bytes(60))) is not None
-    assert spool.write(memoryview(bytes(60))) is None
-    spool.close()
+    disk = Spool(tmp_path, 10_000)
+    assert disk.write(pages(b"x"), 1) is not None
+    assert disk.write(pages(bytes(5000)), 5000) is None
+    disk.close()
 
 
 def test_spool_that_cannot_be_written_or_was_tampered_with(tmp_path):
     with pytest.raises(StreamingError, match="cannot be written"):
-        Spool(tmp_path / "absent", 100).write(memoryview(b"x"))
-    spool = Spool(tmp_path, 100)
-    place = spool.write(memoryview(b"abc"))
+        Spool(tmp_path / "absent", 10_000).write(pages(b"x"), 1)
+    disk = Spool(tmp_path, 10_000)
+    place = disk.write(pages(b"abc"), 3)
     next(next(tmp_path.iterdir()).iterdir()).write_bytes(b"")
     with pytest.raises(StreamingError, match="tampered"):
-        spool.read(place)
-    spool.close()
+        disk.read(place)
+    disk.close()

@@ -7,12 +7,27 @@ import time
 
 import numpy as np
 import pytest
+import zmq
 
+from openhcs_core.plate import PlaneAddress
 from openhcs_core.streaming.control import ask
 from openhcs_core.streaming.errors import StreamingError
-from openhcs_core.streaming.messages import Begin, Ping, Progress, Shutdown, Status
+from openhcs_core.streaming.messages import (
+    Ack,
+    Begin,
+    Bye,
+    Hello,
+    Image,
+    Images,
+    Ping,
+    Progress,
+    Shutdown,
+    Status,
+    Welcome,
+)
 from openhcs_core.streaming.publisher import Publisher, PublisherOptions
 from openhcs_core.streaming.receiver import Receiver
+from openhcs_core.streaming.wire import decode, encode
 from tests.streaming.peers import Peer, Recorder, address, plane, until
 
 ANY = "tcp://127.0.0.1:0"
@@ -252,3 +267,55 @@ def test_a_stopped_viewer_is_noticed_and_gets_the_rest_when_it_wakes():
         report = publisher.close()
     assert (got["twice"], got["wrong"]) == (0, 0)
     assert report.viewers[0].delivered == 200
+
+
+def test_what_waits_goes_together_and_alone_once_the_viewer_cannot_read_it():
+    with zmq.Context() as context, Publisher(listen=ANY) as publisher:
+        send(publisher, range(20), 512)
+        viewer = context.socket(zmq.DEALER)
+        viewer.connect(publisher.endpoint)
+        sizes = []
+
+        def say(message):
+            viewer.send_multipart(encode(message))
+
+        def hear(kind):
+            while True:
+                assert viewer.poll(5000)
+                message, _ = decode(viewer.recv_multipart())
+                if type(message) in (Images, Image):
+                    sizes.append(len(message.images) if type(message) is Images else 1)
+                if type(message) is kind:
+                    return message
+
+        me = {"id": "by hand", "incarnation": "1"}
+        say(Hello(role="viewer", **me))
+        hear(Hello)
+        say(Welcome(**me, shared_memory=True, credits=64, window_bytes=64 << 20, max_plane_bytes=1 << 30))
+        while sum(sizes) < 20:
+            together = hear(Images)
+        assert sizes == [8, 8, 4]
+        say(Ack(state="again", incarnation="1", seqs=(20,)))
+        assert (hear(Image).seq, together.images[-1].seq) == (20, 20)
+        say(Ack(state="received", incarnation="1", seqs=tuple(range(1, 21))))
+        until(lambda: publisher.undelivered, (0).__eq__)
+        say(Bye())
+        viewer.close(linger=1000)
+
+
+def test_what_viewers_would_refuse_is_refused_at_once():
+    with Publisher(listen=ANY, options=PublisherOptions(absent_s=0)) as publisher:
+        with pytest.raises(StreamingError, match="not of its type"):
+            publisher.begin(Begin(stream="s", title="t" * 5000))
+        publisher.begin(Begin(stream="s", values={"site": tuple(np.arange(1, 3))}))
+        with pytest.raises(StreamingError, match="at most 64 characters"):
+            publisher.save("s", plane(0), PlaneAddress("A" * 65))
+
+
+def test_coordinates_may_be_numbers_of_numpy():
+    recorder = Recorder()
+    with Receiver(recorder, listen=ANY) as receiver, Publisher([receiver.endpoint]) as publisher:
+        publisher.begin(Begin(stream="s", values={"site": tuple(np.arange(1, 3))}))
+        publisher.save("s", plane(0), PlaneAddress("A01", *np.ones(4, int)), np.int64(7))
+        publisher.close()
+    assert list(recorder.times) == [("s", address(0))]

@@ -16,13 +16,13 @@ import pytest
 from openhcs_core.streaming.messages import Begin
 from openhcs_core.streaming.publisher import Publisher, PublisherOptions
 from openhcs_core.streaming.receiver import Receiver
-from tests.streaming.peers import ROOT, Peer, Recorder, address, plane, segments, until
+from tests.streaming.peers import ROOT, Peer, Recorder, address, orphans, plane, segments, until
 
 ANY = "tcp://127.0.0.1:0"
 
 
 def test_ten_thousand_images_of_two_senders_through_a_viewer_that_is_killed_three_times(tmp_path):
-    given = {"images": 5000, "absent_s": 20.0, "scratch": str(tmp_path), "memory_bytes": 8 << 20}
+    given = {"images": 5000, "size": 192, "absent_s": 30.0, "scratch": str(tmp_path), "memory_bytes": 16 << 20}
     with ExitStack() as stack:
         viewer = stack.enter_context(Peer("viewer", listen=ANY))
         to = [viewer.hello["endpoint"]]
@@ -34,16 +34,18 @@ def test_ten_thousand_images_of_two_senders_through_a_viewer_that_is_killed_thre
             viewer = stack.enter_context(Peer("viewer", listen=to[0]))
         reports = [one.result(), two.result()]
         got = viewer.until(lambda got: got["images"] == 10_000)
+        assert got["slots"] > 100
     assert (got["twice"], got["wrong"], got["wells"]) == (0, 0, {"A01": 5000, "B02": 5000})
     for report in reports:
         assert (report["images"], report["undelivered"], report["dropped"]) == (5000, 0, 0)
     assert not list(tmp_path.iterdir())
+    until(orphans, [].__eq__, 5)
 
 
 def test_what_a_killed_viewer_did_not_get_is_listed(tmp_path):
     with (
         Peer("viewer", listen=ANY, delay_s=0.01, credits=2) as viewer,
-        Peer("sender", connect=[viewer.hello["endpoint"]], absent_s=0.2, drain_s=1.0) as sender,
+        Peer("sender", connect=[viewer.hello["endpoint"]], absent_s=5.0, drain_s=1.0) as sender,
     ):
         got = viewer.until(lambda got: got["images"] > 10)
         viewer.kill()
@@ -123,28 +125,44 @@ def test_a_full_disk_is_no_crash(tmp_path):
     assert report.dropped == 8 - sum(saved)
 
 
-SMALL = """
-    mount -t tmpfs -o size=4m tmpfs /dev/shm
+MOUNT = """
+    mount -t tmpfs -o size=$1 tmpfs /dev/shm
+    shift
     exec "$@"
 """
-
-
-UNSHARE = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-r", "-m")
+AS_ROOT = os.geteuid() == 0
+UNSHARE = ("unshare", "-m") if AS_ROOT else ("unshare", "-r", "-m")
 """Runs a command with mounts of its own; who is not root is it in there."""
 
 
-def _may_unshare() -> bool:
-    return subprocess.run([*UNSHARE, "true"], capture_output=True).returncode == 0
+def mounting(size: str) -> tuple[str, ...]:
+    """Runs a command with shared memory of its own; empty where that is not allowed."""
+    wrapper = (*UNSHARE, "sh", "-c", MOUNT, "sh", size)
+    return wrapper if subprocess.run([*wrapper, "true"], capture_output=True).returncode == 0 else ()
 
 
-@pytest.mark.skipif(not _may_unshare(), reason="not allowed to mount a file system here")
-def test_a_sender_with_little_shared_memory_of_its_own_sends_inside_messages():
-    with Peer("viewer", listen=ANY) as viewer:
-        wrapper = (*UNSHARE, "sh", "-c", SMALL, "sh")
-        with Peer("sender", wrapper, connect=[viewer.hello["endpoint"]], size=1024) as sender:
+def test_once_shared_memory_is_full_images_go_inside_messages():
+    """As in a container, which has 64 MB of it."""
+    wrapper = mounting("16m")
+    with Peer("viewer", wrapper, listen=ANY) as viewer:
+        beside = ("nsenter", "-t", str(viewer.pid), *(() if AS_ROOT else ("-U", "--preserve-credentials")), "-m")
+        given = {} if wrapper else {"shm_bytes": 16 << 20}
+        to = [viewer.hello["endpoint"]]
+        with Peer("sender", beside if wrapper else (), connect=to, size=1024, **given) as sender:
             report = sender.result()
         got = viewer.until(lambda got: got["ends"])
     assert (got["images"], got["wrong"], report["undelivered"]) == (100, 0, 0)
+    assert 0 < got["slots"] <= 8
+
+
+def test_a_viewer_that_does_not_see_the_senders_shared_memory_gets_messages(tmp_path):
+    wrapper = mounting("64m")
+    given = {} if wrapper else {"shm_folder": str(tmp_path)}
+    with Peer("viewer", wrapper, listen=ANY, **given) as viewer:
+        with Peer("sender", connect=[viewer.hello["endpoint"]], size=512) as sender:
+            report = sender.result()
+        got = viewer.until(lambda got: got["ends"])
+    assert (got["images"], got["wrong"], got["slots"], report["undelivered"]) == (100, 0, 0, 0)
 
 
 def test_a_sender_that_is_killed_leaves_no_segment():

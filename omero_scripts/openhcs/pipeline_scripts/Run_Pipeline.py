@@ -66,6 +66,17 @@ def run_script():
             default=True,
             description="Go on after the wells that an earlier run of the same pipeline has finished.",
         ),
+        scripts.String(
+            "Viewer_Address",
+            grouping="12",
+            description="Shows results live: tcp://HOST:PORT/KEY of a viewer, as `openhcs view` prints it, "
+            "or 'listen' for viewers to come.",
+        ),
+        scripts.String(
+            "Viewer_Key",
+            grouping="13",
+            description="Public key of the viewer; with 'listen', or if the address has none.",
+        ),
         scripts.String("Message", description="What was done, and what is worth knowing.").out(),
         scripts.Object("Plate", description="The first derived plate.").out(),
         scripts.Object("Dataset", description="The first derived dataset.").out(),

@@ -1,0 +1,1 @@
+"""Walk through OMERO with thumbnails, and send what is selected to a viewer."""

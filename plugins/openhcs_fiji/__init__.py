@@ -1,0 +1,1 @@
+"""ImageJ (Fiji) shows results while they are made."""

@@ -1,0 +1,1 @@
+"""napari shows results while they are made."""
