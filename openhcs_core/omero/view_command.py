@@ -18,12 +18,6 @@ Session = Callable[[argparse.Namespace], AbstractContextManager[Any]]
 
 RUN = "/openhcs/pipeline_scripts/Run_Pipeline.py"
 SHOW = "/openhcs/viewer_scripts/Stream_To_Viewer.py"
-STREAM = "Stream:"
-"""How the message of a job begins that streams: followed by where it listens, or by its key."""
-
-LISTEN = "listen"
-"""As address of the viewer: the script is to listen itself."""
-
 POLL_S = 0.5
 CANCEL_S = 20.0
 """How long a script may take to end when it is cancelled."""
@@ -82,6 +76,7 @@ def view_omero(options: argparse.Namespace, session: Session) -> int:
     OpenHCSError
         If the options make no sense, the script is not on the server, or script or viewer cannot be started.
     """
+    from openhcs_core.omero.viewers import LISTEN
     from openhcs_core.streaming.command import open_viewer, stay
     from openhcs_core.streaming.manager import is_here
     from openhcs_core.streaming.security import key_text
@@ -223,6 +218,8 @@ class ScriptRun:
     def _say_progress(self, job: int) -> str:
         """Print what is new in the job's message; return what it says of its stream."""
         import omero.sys
+
+        from openhcs_core.omero.viewers import STREAM
 
         rows = self._client.sf.getQueryService().projection(
             "select j.message from ScriptJob j where j.id = :id",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LISTEN = "listen"
 """As address: the script listens, viewers come to it."""
 
+STREAM = "Stream:"
+"""How the message of a job begins that streams: followed by where it listens, or by its key."""
+
 
 @dataclass(frozen=True)
 class ViewerRequest:
@@ -105,8 +108,8 @@ def stream_line(listening: Server | None, keys: CurveKeys | None, settings: Sett
         host, port = parse(listening.endpoint)
         if settings.viewer_host or host in ("*", "0.0.0.0", "::"):
             host = settings.viewer_host or platform.node()
-        return f"Stream: {Server(tcp(host, port), listening.public_key)}"
-    return f"Stream: {key_text(keys.public)}" if keys else ""
+        return f"{STREAM} {Server(tcp(host, port), listening.public_key)}"
+    return f"{STREAM} {key_text(keys.public)}" if keys else ""
 
 
 def _words(text: str | None) -> list[str]:

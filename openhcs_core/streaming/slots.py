@@ -167,11 +167,11 @@ class SlotPool:
     def stock(self, nbytes: int, slots: int) -> bool:
         """Have so many free slots ready for so many bytes each; false if there is no room for all."""
         size = _rounded(nbytes)
+        count = self._slots(size, False)
         with self._lock:
-            room = self.allocated + max(size, _SEGMENT_BYTES) + _GRAIN <= self._limit
-            if len(self._free.get(size, [])) >= slots or not room:
+            if len(self._free.get(size, [])) >= slots or not self._reserve(count * (size + _GRAIN)):
                 return False
-        segment = self._segment(size, self._slots(size, False))  # not under the lock: it takes its time
+        segment = self._segment(size, count)  # not under the lock: it takes its time
         with self._lock:
             self._adopt(segment)
         return True
@@ -200,9 +200,16 @@ class SlotPool:
             if self.allocated + need <= self._limit:
                 break
             self._drop(segment)
-        if self._segments and self.allocated + need > self._limit:
+        if not self._reserve(need, always=not self._segments):
             return False
         self._adopt(self._segment(size, slots))
+        return True
+
+    def _reserve(self, nbytes: int, always: bool = False) -> bool:
+        if not always and self.allocated + nbytes > self._limit:
+            return False
+        self.allocated += nbytes
+        self.peak = max(self.peak, self.allocated)
         return True
 
     def _slots(self, size: int, alone: bool) -> int:
@@ -214,12 +221,14 @@ class SlotPool:
         except OSError as error:
             logger.warning("Shared memory cannot be had (%s): images go inside the messages.", error.strerror)
             self.shared = False
+        try:
             return _Segment(size, slots, False)
+        except OSError:
+            self.allocated -= slots * (size + _GRAIN)
+            raise
 
     def _adopt(self, segment: _Segment) -> None:
         self._segments.append(segment)
-        self.allocated += segment.nbytes
-        self.peak = max(self.peak, self.allocated)
         self._free.setdefault(segment.slot_bytes, []).extend(segment.slots)
 
     def _drop(self, segment: _Segment) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
 import sys
 
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.screen import QT, require_screen
 
 logger = logging.getLogger(__name__)
 
 INSTALL = 'pip install "openhcs-omero[browser]" PyQt6'
-_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
 
 def run(server: str = "", port: int = 0, user: str = "") -> int:
@@ -48,8 +47,7 @@ def run(server: str = "", port: int = 0, user: str = "") -> int:
 
 def _check_screen() -> None:
     """Find out in another process whether Qt can open windows: where it cannot, it ends the process."""
-    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in _SCREENS):
-        raise OpenHCSError("There is no screen: DISPLAY is not set. Run this on a desktop, or through `ssh -X`.")
+    require_screen("The image browser", QT)
     probe = [sys.executable, "-c", "from qtpy.QtWidgets import QApplication; QApplication([])"]
     result = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
     if result.returncode:

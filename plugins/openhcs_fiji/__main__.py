@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.screen import X, require_screen
 from openhcs_core.streaming.endpoints import FIJI_PORT
 from openhcs_core.streaming.viewer_process import ViewerOptions, say, start_receiver
 from openhcs_fiji.errors import FijiError
-from openhcs_fiji.java import require_display, start_java
+from openhcs_fiji.java import start_java
 from openhcs_fiji.server import FijiViewerServer
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = ViewerOptions.parse("ImageJ", FIJI_PORT, arguments)
     say("started")
     try:
-        require_display()
+        require_screen("ImageJ", X)
         jpype = start_java()
         say("imported")
         server = FijiViewerServer(jpype, options.title)

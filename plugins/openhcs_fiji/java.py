@@ -108,20 +108,6 @@ def missing() -> str:
     return " ".join(problems)
 
 
-def require_display() -> None:
-    """Make sure that there is a screen.
-
-    Raises
-    ------
-    FijiError
-    """
-    if os.name == "posix" and os.uname().sysname != "Darwin" and not os.environ.get("DISPLAY"):
-        raise FijiError(
-            "ImageJ needs a screen and there is none: the environment variable DISPLAY is not set. Start it on a "
-            "desktop, with ssh -X, or with xvfb-run."
-        )
-
-
 def start_java(imagej: ImageJ | None = None, headless: bool = False) -> Any:
     """Start Java in this process, with ImageJ; it cannot be started twice.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.screen import QT, require_screen
 from openhcs_core.streaming.endpoints import NAPARI_PORT
 from openhcs_core.streaming.viewer_process import ViewerOptions, make_receiver, say, serve
 from openhcs_napari.plugin import missing
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lacking = missing()
         if lacking:
             raise OpenHCSError(lacking)
+        require_screen("napari", QT)
         _run(options)
     except Exception as error:
         if not isinstance(error, OpenHCSError):
@@ -42,9 +45,8 @@ def _run(options: ViewerOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: streams.shutdown("a signal"))
     sys.setswitchinterval(0.0005)  # neither the receiver nor the window is to wait long for the other's Python
-    receiver, keys = make_receiver(
-        streams, "napari", options, displays=True
-    )  # first: images wait in memory for the window
+    # First, since images wait in memory for the window.
+    receiver, keys = make_receiver(streams, "napari", options, displays=True)
     with receiver:
         import napari
         from napari.settings import get_settings
@@ -66,6 +68,8 @@ def _run(options: ViewerOptions) -> None:
         session = Session(viewer, streams, end)
         session.adopt(receiver, keys)
         viewer.window.add_dock_widget(StreamWidget(viewer), name="Live results", area="right")
+        gc.collect()
+        gc.freeze()  # to look through all of napari's objects again takes 70 ms and more, in which the window stands still
         say("window")
         serve(streams, options, receiver, keys)
         napari.run()

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "coli_nucl_ori_crop"
@@ -18,10 +19,11 @@ NAME = "coli_nucl_ori_crop"
 @contextlib.contextmanager
 def demo(*arguments, **environment):
     """The demo in a process of its own."""
+    without_screen = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     process = subprocess.Popen(
         [sys.executable, "-m", "bootstrap._demo", *arguments],
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200", **environment},
+        env={**without_screen, "COLUMNS": "200", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -59,7 +61,12 @@ def test_demo_and_a_server_which_stays(tmp_path, number):
     assert known["password"] not in output
     assert "87 objects of 'nuclei' as masks" in output
     assert "38 in A01, 49 in A02" in output
-    check_results(output, tmp_path, "measurements.csv")
+    assert "4 of 4 images" in output
+    with Image.open(tmp_path / "napari.png") as picture:
+        colours = picture.convert("RGB").getcolors(1 << 20)
+    # Labels in many colours, which are none of the window's own greys.
+    assert sum(max(rgb) - min(rgb) > 100 for count, rgb in colours if count > 30) > 10
+    check_results(output, tmp_path, "measurements.csv", "napari.png")
 
 
 def test_demo_on_another_server(omero_server, tmp_path):

@@ -22,7 +22,8 @@ def test_without_a_screen(monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     assert main(["browse"]) == 1
     assert capsys.readouterr().err == (
-        "openhcs: There is no screen: DISPLAY is not set. Run this on a desktop, or through `ssh -X`.\n"
+        "openhcs: The image browser needs a screen and there is none: the environment variable DISPLAY is not set. "
+        "Start it on a desktop, with ssh -X, or with xvfb-run.\n"
     )
 
 

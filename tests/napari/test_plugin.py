@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from openhcs_core import plugins
+from openhcs_core.screen import QT
 from openhcs_core.streaming.endpoints import NAPARI_PORT
 
 
@@ -42,3 +45,12 @@ def test_the_manifest_is_valid_and_its_widgets_can_be_imported():
     command = [sys.executable, "-m", "npe2", "validate", "--imports", "openhcs-omero"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_without_a_screen_it_says_so():
+    environment = {name: value for name, value in os.environ.items() if name not in QT}
+    command = [sys.executable, "-m", "openhcs_napari", "--listen", "tcp://127.0.0.1:0"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert (result.returncode, last["phase"], result.stderr) == (1, "failed", "")
+    assert "napari needs a screen" in last["error"]

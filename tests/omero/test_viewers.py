@@ -5,11 +5,11 @@ import pytest
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.omero.viewers import ViewerRequest
 from openhcs_core.settings import Settings
-from openhcs_core.streaming.security import CurveKeys, key_text
+from openhcs_core.streaming.security import key_from_text, key_text
 from openhcs_core.streaming.sockets import Server
 
-Z85 = [CurveKeys.new().public for _ in range(3)]
-KEYS = [key_text(key) for key in Z85]
+KEYS = [f"{number:02x}" * 32 for number in (17, 34, 51)]
+Z85 = [key_from_text(key) for key in KEYS]
 NEAR, FAR = "tcp://127.0.0.1:5555", "tcp://10.1.2.3:5555"
 
 

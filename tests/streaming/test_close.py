@@ -1,4 +1,4 @@
-"""How a publisher ends: with patience for viewers that draw, at once when the work was stopped, and never for nobody."""
+"""How a publisher ends: patient with viewers that draw, at once when work was stopped, and never long for nobody."""
 
 from __future__ import annotations
 
