@@ -69,7 +69,7 @@ def _run(options: ViewerOptions) -> None:
         session.adopt(receiver, keys)
         viewer.window.add_dock_widget(StreamWidget(viewer), name="Live results", area="right")
         gc.collect()
-        gc.freeze()  # to look through all of napari's objects again takes 70 ms and more, in which the window stands still
+        gc.freeze()  # to look through all of napari's objects again would stop the window for some 70 ms
         say("window")
         serve(streams, options, receiver, keys)
         napari.run()
