@@ -1,4 +1,4 @@
-"""``openhcs view VIEWER --run|--show``: a script of OMERO that streams to a viewer here, from start to end."""
+"""``openhcs view VIEWER --run|--show|--menu``: scripts of OMERO that stream to a viewer here."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ def add_options(parser: argparse.ArgumentParser, add_login: AddLogin, session: S
         help="run a pipeline (a file, or the name of a preset) on Plate:12 or Image:5,6 and show what it makes",
     )
     what.add_argument("--show", metavar="OBJECT", help="show Plate:12 or Image:5,6 without processing")
+    what.add_argument(
+        "--menu",
+        action="store_true",
+        help="start nothing, but let in the scripts that you start from the menu of OMERO while this runs",
+    )
     group.add_argument("--wells", metavar="A01,B02", help="only these (default: all)")
     group.add_argument("--workers", type=int, metavar="N", help="wells that are worked on at a time")
     group.add_argument(
@@ -62,6 +67,8 @@ def add_options(parser: argparse.ArgumentParser, add_login: AddLogin, session: S
 def _view(options: argparse.Namespace, session: Session, plain: Callable[[argparse.Namespace], int]) -> int:
     if options.run or options.show:
         return view_omero(options, session)
+    if options.menu:
+        return view_menu(options, session)
     for name in ("wells", "workers", "from_server"):
         if getattr(options, name):
             raise OpenHCSError(f"--{name.replace('_', '-')} needs --run or --show.")
@@ -98,6 +105,44 @@ def view_omero(options: argparse.Namespace, session: Session) -> int:
     print(f"Close {visualizer.viewer}, or press Ctrl-C here, when you have seen enough.", flush=True)
     stay(visualizer)
     return status
+
+
+def view_menu(options: argparse.Namespace, session: Session) -> int:
+    """Open a viewer, and let in the user's scripts as they begin to stream; return the exit status.
+
+    Raises
+    ------
+    OpenHCSError
+        If the options make no sense, the log-in fails, or the viewer cannot be started.
+    """
+    from openhcs_core.omero.menu_jobs import MenuJobs
+    from openhcs_core.streaming.command import open_viewer, stay
+    from openhcs_core.streaming.manager import is_here
+
+    if options.keep:
+        raise OpenHCSError("--menu stays as long as the viewer; leave --keep out.")
+    with session(options) as client:
+        host = client.getProperty("omero.host")
+        options.listen = options.listen or bool(options.host) or not is_here(host)
+        with _server_errors("asking for scripts"):
+            jobs: MenuJobs | None = MenuJobs(client)
+        visualizer = open_viewer(options, towards=host)
+        print("Give this as Viewer_Address of a script; those that you start are let in by themselves.", flush=True)
+
+        def let_in() -> None:
+            nonlocal jobs
+            try:
+                with _server_errors("asking for scripts"):
+                    new = jobs.new() if jobs else []
+            except OpenHCSError as error:  # what is shown already stays
+                jobs = None
+                print(f"openhcs: {error} Scripts are not let in any more.", file=sys.stderr, flush=True)
+                return
+            for job in new:
+                _let_in(visualizer, job.stream)
+                print(f"Script of job {job.id}: let in.", flush=True)
+
+        return stay(visualizer, let_in)
 
 
 def _inputs(options: argparse.Namespace, run: ScriptRun) -> dict[str, Any]:

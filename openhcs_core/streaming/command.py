@@ -6,6 +6,7 @@ import argparse
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from openhcs_core.errors import OpenHCSError
@@ -122,8 +123,14 @@ def open_viewer(options: argparse.Namespace, *, towards: str = "", curve: bool =
     return visualizer
 
 
-def stay(visualizer: Any) -> int:
+def stay(visualizer: Any, meanwhile: Callable[[], None] = lambda: None) -> int:
     """Wait until a viewer of this process ends, and let in whose keys come on the standard input.
+
+    Parameters
+    ----------
+    visualizer : openhcs_core.streaming.manager.Visualizer
+    meanwhile : callable
+        Called about once a second.
 
     Returns
     -------
@@ -136,7 +143,11 @@ def stay(visualizer: Any) -> int:
         return 0
     threading.Thread(target=_take_keys, args=(visualizer,), name="openhcs-keys", daemon=True).start()
     try:
+        called = 0.0
         while visualizer.is_running:
+            if time.monotonic() > called + 1:
+                meanwhile()
+                called = time.monotonic()
             time.sleep(0.1)
     except KeyboardInterrupt:
         visualizer.stop()

@@ -7,10 +7,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from itertools import takewhile
 
 import numpy as np
 import pytest
+from omero.rtypes import rlist, rlong, rstring
 
 from openhcs_core import plugins
 from openhcs_core.cli import main
@@ -125,6 +127,7 @@ def test_the_viewer_connects_to_the_server(view, plate):
         (["--show", "12"], "'12' is nothing of OMERO; write it like Plate:12"),
         (["--show", "Screen:12"], "'Screen:12' is nothing of OMERO"),
         (["--show", "Plate:12", "--workers", "2"], "--workers needs --run."),
+        (["--menu", "--keep"], "--menu stays as long as the viewer"),
         (["--run", "Plate:12", "nowhere.py"], "nowhere.py is neither a file nor a preset"),
     ],
 )
@@ -196,3 +199,34 @@ def test_ctrl_c_cancels_the_script(installed, scripts, plate, login, state):
             assert program.wait() == 130
         finally:
             program.kill()  # of which the viewer ends, too
+
+
+def test_scripts_from_the_menu_are_let_in(installed, scripts, plate, login, omero_server, omero_user):
+    """As from OMERO.web: another program starts the script, with the address that the command has said."""
+    command = [sys.executable, "-W", "ignore", "-m", "openhcs_core.cli", "view", "tiny"]
+    arguments = ["--menu", "--host", own_address(), "--viewer-port", str(free_port()), *login]
+    with subprocess.Popen(
+        [*command, *arguments], cwd=ROOT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as program:
+        try:
+            address = program.stdout.readline().removeprefix("tiny: ").strip()
+            assert program.stdout.readline().startswith("Give this as Viewer_Address of a script")
+            inputs = {
+                "Data_Type": rstring("Plate"),
+                "IDs": rlist([rlong(plate)]),
+                "Viewer_Address": rstring(address),
+            }
+            user = {"user": omero_user.name, "password": omero_user.password}
+            with session(omero_server.host, omero_server.port, **user) as client:
+                service = client.sf.getScriptService()
+                process = service.runScript(service.getScriptID(SHOW), inputs, None)
+                number = process.getJob().id.val
+                assert program.stdout.readline() == f"Script of job {number}: let in.\n"
+                while process.poll() is None:
+                    time.sleep(0.1)
+                assert f"{2 * PLANES} images delivered" in process.getResults(0)["Message"].val
+                process.close(False)
+            program.send_signal(signal.SIGINT)
+            assert program.wait(20) == 0
+        finally:
+            program.kill()
