@@ -58,8 +58,10 @@ class Inside(FijiViewerServer):
         if window.imp is None or window.hyperstack.stack is None:
             return said
         imp, overlay = window.imp, window.imp.getOverlay()
-        channels = int(imp.getNChannels())
-        luts = [imp.getLuts()[c] for c in range(channels)] if channels > 1 else [imp.getProcessor().getLut()]
+        channels, processor = int(imp.getNChannels()), imp.getProcessor()
+        if processor is None or imp.getWindow() is None:  # the user closes it just now
+            return said
+        luts = [imp.getLuts()[c] for c in range(channels)] if channels > 1 else [processor.getLut()]
         ranges = (
             [[lut.min, lut.max] for lut in luts]
             if channels > 1
