@@ -52,19 +52,16 @@ class LiveView(AbstractContextManager["LiveView"]):
 
     def look(self) -> str:
         """Wait until everything is shown; make the picture if there is no screen. What there is to see, for people."""
-        from openhcs_core.streaming.control import ask
-        from openhcs_core.streaming.messages import State, Status
-
         if self._viewer is None:
             return "nothing: there is no window"
         deadline = time.monotonic() + SETTLED_S
         while True:
-            state = ask(self._viewer.endpoint, Status())
-            shown = isinstance(state, State) and 0 < state.received == state.displayed
+            state = self._viewer.state()
+            shown = state is not None and 0 < state.received == state.displayed
             if shown or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
-        if not isinstance(state, State):
+        if state is None:
             return "nothing: napari does not answer"
         counts = f"{state.displayed} of {state.received} images"
         if self._screen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -127,6 +127,13 @@ class PlateLayout:
         """The values that a component takes in a well, sorted: names of wells, else numbers."""
         place = COMPONENTS.index(component)
         return sorted({address[place] for address in self.planes[well]})
+
+
+def component_values(addresses: Collection[PlaneAddress]) -> dict[str, list[Any]]:
+    """The values that each component takes, in order: wells by row and column, else numbers."""
+    wells, *numbers = ({address[place] for address in addresses} for place in range(len(COMPONENTS)))
+    ordered: list[list[Any]] = [sorted_wells(map(str, wells)), *map(sorted, numbers)]
+    return dict(zip(COMPONENTS, ordered, strict=True))
 
 
 def sorted_wells(wells: Iterable[str]) -> list[str]:

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openhcs_core.plate import PlaneAddress, PlateChannel, PlateError, PlateLayout, sorted_wells, well_name
+from openhcs_core.plate import (
+    PlaneAddress,
+    PlateChannel,
+    PlateError,
+    PlateLayout,
+    component_values,
+    sorted_wells,
+    well_name,
+)
 
 
 @given(
@@ -58,3 +66,11 @@ def test_layout():
     assert layout.values("channel", "A01") == [1, 3]
     assert layout.values("site", "A02") == [2]
     assert layout.values("well", "A01") == ["A01"]
+
+
+def test_values_of_components_are_in_order():
+    planes = [PlaneAddress("B10", 2, 3, 1, 1), PlaneAddress("B2", 1, 3, 12, 1), PlaneAddress("B2", 1, 3, 2, 1)]
+    assert component_values(planes) == {
+        "well": ["B2", "B10"], "site": [1, 2], "channel": [3], "z_index": [1, 2, 12], "timepoint": [1],
+    }  # fmt: skip
+    assert component_values([])["z_index"] == []

@@ -9,3 +9,8 @@ class OmeroError(OpenHCSError):
 
 class Stopped(OmeroError):
     """The work was cancelled from outside (SIGTERM)."""
+
+
+def said_by_server(error: Exception) -> str:
+    """What the server said, in one line; the type of the error if it said nothing."""
+    return (getattr(error, "message", None) or type(error).__name__).strip().splitlines()[0]

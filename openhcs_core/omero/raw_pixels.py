@@ -17,7 +17,7 @@ import omero
 from omero.gateway import BlitzGateway, ImageWrapper
 
 from openhcs_core.omero.connections import Connections
-from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.errors import OmeroError, said_by_server
 from openhcs_core.omero.session import session_is_over
 
 _log = logging.getLogger(__name__)
@@ -286,5 +286,4 @@ def piece_size(plane: tuple[int, int], tile: tuple[int, int], itemsize: int) -> 
 
 
 def _text(error: Exception) -> str:
-    """What the server said, in one line."""
-    return (getattr(error, "message", None) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+    return said_by_server(error).rstrip(".")

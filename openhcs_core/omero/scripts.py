@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import omero
 from omero.model import OriginalFileI
 
-from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.errors import OmeroError, said_by_server
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -116,7 +116,7 @@ def register_scripts(client: omero.client, *, dry_run: bool = False) -> list[Out
                 f"WriteScriptRepo. ({error.message})"
             ) from error
         except omero.ServerError as error:
-            problem = f"the server refused it: {_first_line(error)}"
+            problem = f"the server refused it: {said_by_server(error)}"
         outcomes.append(Outcome(script.path, number, done[script.state], problem))
     return [outcome if outcome.problem else _verified(client, outcome) for outcome in outcomes]
 
@@ -136,7 +136,7 @@ def remove_scripts(client: omero.client, *, dry_run: bool = False) -> list[Outco
             except omero.SecurityViolation as error:
                 raise OmeroError(f"You may not remove scripts: {error.message}.") from error
             except omero.ServerError as error:
-                outcome = replace(outcome, action="left", problem=f"the server refused: {_first_line(error)}")
+                outcome = replace(outcome, action="left", problem=f"the server refused: {said_by_server(error)}")
         outcomes.append(outcome)
     return outcomes
 
@@ -164,14 +164,10 @@ def _verified(client: omero.client, outcome: Outcome) -> Outcome:
     try:
         parameters = client.sf.getScriptService().getParams(outcome.id)
     except omero.ServerError as error:
-        return replace(outcome, problem=f"its parameters cannot be had: {_first_line(error)}")
+        return replace(outcome, problem=f"its parameters cannot be had: {said_by_server(error)}")
     if parameters is None:
         return replace(outcome, problem="the server cannot tell its parameters; is a script processor running?")
     return outcome
-
-
-def _first_line(error: Exception) -> str:
-    return (getattr(error, "message", "") or type(error).__name__).strip().splitlines()[0]
 
 
 def _sha1(text: str) -> str:

@@ -19,7 +19,7 @@ from openhcs_core.omero.login import Login
 from openhcs_core.omero.part import EVERYTHING, Part
 from openhcs_core.omero.pipeline_run import BACKEND
 from openhcs_core.omero.plates import alike, parse_location
-from openhcs_core.plate import COMPONENTS, PlaneAddress, PlateLayout, sorted_wells
+from openhcs_core.plate import PlaneAddress, PlateLayout, component_values
 from openhcs_core.plugins import backend
 from openhcs_core.progress import Listener, ProgressMeter
 from openhcs_core.storage.backend import Plate
@@ -149,13 +149,9 @@ def _facts(place: str, layout: PlateLayout, planes: Sequence[PlaneAddress]) -> d
     if layout.dtype.name not in DTYPES:
         raise OmeroError(f"pixels of type {layout.dtype.name} cannot be shown.")
     kind, ids = parse_location(place)
-    values: dict[str, Sequence[Any]] = {
-        name: sorted({plane[number] for plane in planes}) for number, name in enumerate(COMPONENTS)
-    }
-    values["well"] = sorted_wells(values["well"])
     return {
         "title": layout.name,
-        "values": {name: tuple(found) for name, found in values.items()},
+        "values": component_values(planes),
         "images": len(planes),
         "dtype": layout.dtype.name,
         "size_yx": layout.size_yx,

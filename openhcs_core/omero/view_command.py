@@ -329,12 +329,11 @@ def _server_errors(doing: str) -> Iterator[None]:
     import Ice
     import omero
 
-    from openhcs_core.omero.errors import OmeroError
+    from openhcs_core.omero.errors import OmeroError, said_by_server
 
     try:
         yield
     except omero.ServerError as error:
-        reason = (error.message or type(error).__name__).strip().splitlines()[0]
-        raise OmeroError(f"The server refused {doing}: {reason}") from error
+        raise OmeroError(f"The server refused {doing}: {said_by_server(error)}") from error
     except Ice.Exception as error:
         raise OmeroError(f"The connection to the server was lost while {doing} ({type(error).__name__}).") from error

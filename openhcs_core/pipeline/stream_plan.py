@@ -10,7 +10,7 @@ from openhcs_core.functions import spec_of
 from openhcs_core.pipeline.plan import StepPlan, WellContext, WellPlan
 from openhcs_core.pipeline.resolve import PLANE_KINDS
 from openhcs_core.pipeline.viewing import StreamingConfig
-from openhcs_core.plate import COMPONENTS, PlaneAddress, PlateLayout
+from openhcs_core.plate import PlaneAddress, PlateLayout, component_values
 from openhcs_core.streaming.backend import channels_of
 
 Key = tuple[str, str]
@@ -129,10 +129,7 @@ def facts_of(
     for step, kinds in group.kinds.items():
         look = group.looks[step]
         for kind in kinds:
-            taken: dict[str, list[Any]] = {
-                component: sorted({address[place] for address in numbers.get((step, kind), ())})
-                for place, component in enumerate(COMPONENTS)
-            }
+            taken = component_values(numbers.get((step, kind), ()))
             counts = wells.get((step, kind), {})
             facts[step, kind] = {
                 "values": {**taken, "well": list(counts)},

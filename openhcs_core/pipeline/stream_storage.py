@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -77,15 +76,7 @@ class _Handover(ResultWriter):
 
     def finish_well(self, well: str) -> None:
         """Wait until the parent has all of it, so that this process may end."""
-        publisher = self._publisher
-        if publisher is None:
-            return
-        left, since = publisher.undelivered, time.monotonic()
-        while left and time.monotonic() < since + STUCK_S:
-            time.sleep(0.002)
-            if (now := publisher.undelivered) < left:
-                left, since = now, time.monotonic()
-        if left:
+        if self._publisher is not None and self._publisher.drain(lambda: STUCK_S, poll_s=0.002):
             self._backend = self._publisher = None
             logger.warning("Images of this worker do not reach the viewers any more: the run does not take them.")
 

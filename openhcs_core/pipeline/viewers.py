@@ -246,14 +246,12 @@ class Show:
         until = time.monotonic() + START_S
         while not cancelled() and time.monotonic() < until and any(viewer.is_starting for viewer in self._visualizers):
             time.sleep(0.1)
-        left, since = publisher.undelivered, time.monotonic()
-        while left and not cancelled():
+
+        def patience_s() -> float:
             there = publisher.wait(0, max(self._targets, 1))
-            if time.monotonic() > since + (self._options.drain_s if there else self._options.absent_s):
-                return
-            time.sleep(0.02)
-            if publisher.undelivered != left:
-                left, since = publisher.undelivered, time.monotonic()
+            return self._options.drain_s if there else self._options.absent_s
+
+        publisher.drain(patience_s, cancelled)
 
     def close(self, aborted: bool, finished: Sequence[str] = ()) -> list[str]:
         """End it; return what is to be known about it."""

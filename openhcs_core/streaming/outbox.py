@@ -174,9 +174,7 @@ class Outbox:
 
     def close(self) -> None:
         """Stop moving; the slots and the spool are for their owner to close."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self.abort()
         self._thread.join()
 
     def _pool_is_full(self) -> bool:

@@ -6,8 +6,9 @@ import logging
 import os
 import tempfile
 import threading
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -278,6 +279,27 @@ class Publisher(AbstractContextManager["Publisher"]):
     def undelivered(self) -> int:
         """Images that some viewer who is known and has not left lacks at the moment; all while none is known."""
         return len(self._outbox.entries) - self._outbox.delivered_below
+
+    def drain(
+        self, patience_s: Callable[[], float], cancelled: Callable[[], bool] = lambda: False, poll_s: float = 0.02
+    ) -> int:
+        """Wait while viewers take images; what is undelivered in the end.
+
+        Parameters
+        ----------
+        patience_s : callable
+            For how long at most nothing may have changed, at the moment.
+        cancelled : callable
+            Whether to wait no more.
+        poll_s : float
+            How often both are asked.
+        """
+        left, since = self.undelivered, time.monotonic()
+        while left and not cancelled() and time.monotonic() <= since + patience_s():
+            time.sleep(poll_s)
+            if (now := self.undelivered) != left:
+                left, since = now, time.monotonic()
+        return left
 
     def wait(self, timeout_s: float, viewers: int = 1) -> bool:
         """Wait until so many viewers are there; false if they are not in time."""

@@ -8,12 +8,11 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from pathlib import Path
 
 from openhcs_core.streaming.control import ask
 from openhcs_core.streaming.endpoints import control_of, is_local, parse
 from openhcs_core.streaming.errors import StreamingError
-from openhcs_core.streaming.identity import process_start
+from openhcs_core.streaming.identity import is_alive
 from openhcs_core.streaming.messages import Ping, Pong, Shutdown, State, Status
 from openhcs_core.streaming.security import CurveKeys, key_from_text, key_text
 from openhcs_core.streaming.sockets import Server
@@ -237,16 +236,6 @@ def ping(server: Server, timeout_s: float = ANSWER_S, keys: CurveKeys | None = N
     except StreamingError:
         return None
     return answer if isinstance(answer, Pong) else None
-
-
-def is_alive(pid: int, start: int) -> bool:
-    """Whether a process with this pid and start is there and not only waits for its parent to notice its end."""
-    if not start or process_start(pid) != start:
-        return False
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except OSError:
-        return False
 
 
 def is_taken(endpoint: str) -> bool:

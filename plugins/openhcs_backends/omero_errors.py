@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import omero
 
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.omero.errors import said_by_server
 from openhcs_core.omero.session import session_is_over
 from openhcs_core.storage.backend import StorageError
 
@@ -30,5 +31,4 @@ def as_storage_error(where: str = "") -> Iterator[None]:
     except omero.ServerError as error:
         if session_is_over(error):
             raise
-        said = (error.message or type(error).__name__).strip().splitlines()[0].rstrip(".")
-        raise StorageError(f"{where}OMERO refused: {said}.") from error
+        raise StorageError(f"{where}OMERO refused: {said_by_server(error).rstrip('.')}.") from error

@@ -178,16 +178,11 @@ class Sending:
 
     def _wait(self, publisher: Publisher, endpoint: str) -> None:
         """Until the viewer has all, is gone, or it was cancelled. One that the user has paused is waited for."""
-        left, since = publisher.undelivered, time.monotonic()
-        while left and not self._cancelled:
-            time.sleep(POLL_S)
+        if publisher.undelivered and not self._cancelled:
             self.phase = f"Waiting for {self._name} ..."
-            if (now := publisher.undelivered) != left:
-                left, since = now, time.monotonic()
-            elif time.monotonic() - since > ALIVE_S:
-                if ask(endpoint, Ping()) is None:
-                    return
-                since = time.monotonic()
+        while publisher.drain(lambda: ALIVE_S, lambda: self._cancelled, POLL_S) and not self._cancelled:
+            if ask(endpoint, Ping()) is None:
+                return
 
 
 def start_another(viewer: str) -> Visualizer:
