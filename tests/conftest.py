@@ -5,8 +5,11 @@ Tests marked `gpu` need one; without it they are the only ones that are skipped.
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import sys
 import warnings
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +17,35 @@ import embedded_omero.slices  # noqa: F401  (first of all: it keeps omero-py's t
 
 # They write what they read with Zarr 3, which needs Python 3.11.
 collect_ignore = [] if sys.version_info >= (3, 11) else ["local/test_ome_zarr.py", "storage/test_zarr.py"]
+
+
+STUCK_S = 360
+"""Beyond the limit of pytest-timeout, which a call into a library that does not return does not notice, and which
+does not count when a test that has failed is taken down."""
+_ERRORS = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ERRORS] = os.dup(2)  # before what is written there is captured
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    return (yield from _ending(item))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    return (yield from _ending(item))
+
+
+def _ending(item: pytest.Item) -> Iterator[None]:
+    """Ends a process that is stuck, saying where; the tests go on in another one, and this one has failed."""
+    faulthandler.dump_traceback_later(STUCK_S, exit=True, file=item.config.stash[_ERRORS])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _has_gpu() -> bool:
