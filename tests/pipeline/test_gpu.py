@@ -55,9 +55,9 @@ def test_a_busy_gpu_is_waited_for_and_this_is_told(tmp_path):
     with gpu_lock([0], 0, folder=tmp_path):
         thread = threading.Thread(target=other)
         thread.start()
-        assert told.wait(5)
+        assert told.wait(20)
         assert got == []
-    thread.join(5)
+    thread.join(20)
     assert got == [0]
 
 

@@ -51,7 +51,7 @@ def test_a_step_streams_as_it_saves():
         other = {"display": {}, "channels": channels_of(LAYOUT, "Fire"), "source": {"Plate": 12}, "title": "cells"}
         facts = {("blur", "image"): known, ("find", "labels"): other}
         with StreamingBackend(publisher, LAYOUT, "run-7", {"site": "separate"}, facts) as backend:
-            assert publisher.wait(5)
+            assert publisher.wait(20)
             paths = [address(number).path for number in range(5)]
             backend.save_batch([plane(number) for number in range(5)], paths, step_name="blur", chunk=3)
             backend.save_batch([plane(9)], [address(9).path], step_name="find", kind="labels")

@@ -17,10 +17,18 @@ class Drawer(Recorder):
 
     receiver: Receiver
 
+    def __init__(self):
+        super().__init__()
+        self._drawing, self._drawn = threading.Lock(), 0
+
     def received(self, image):
         super().received(image)
-        count = len(self.times)
-        threading.Timer(0.3, lambda: self.receiver.displayed(image.stream, count)).start()
+        threading.Timer(0.3, self._draw, [image.stream]).start()
+
+    def _draw(self, stream):
+        with self._drawing:  # timers that are due at once come in any order
+            self._drawn += 1
+            self.receiver.displayed(stream, self._drawn)
 
 
 def test_the_report_waits_for_what_is_being_drawn():
@@ -53,7 +61,7 @@ def test_stopped_work_waits_for_no_viewer():
         time.sleep(0.2)
         assert patient.is_alive()
         report = publisher.close(aborted=True)
-        patient.join(0.5)
+        patient.join(20)
         assert not patient.is_alive()
         assert report.images == 200
         assert len(report.viewers[0].undelivered) > 100
@@ -74,7 +82,7 @@ def test_a_save_that_waits_for_room_ends_with_the_work(tmp_path):
     time.sleep(0.5)
     assert filling.is_alive()
     publisher.close(aborted=True)
-    filling.join(2)
+    filling.join(20)
     assert not filling.is_alive()
     assert kept[-1] is False
 

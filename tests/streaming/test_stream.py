@@ -178,7 +178,7 @@ def test_what_a_viewer_refuses_is_reported_with_its_reason_and_the_rest_goes_on(
 
 def test_pause_progress_and_displayed_counts():
     with Peer("viewer", listen=ANY) as viewer, Publisher([viewer.hello["endpoint"]]) as publisher:
-        assert publisher.wait(5)
+        assert publisher.wait(20)
         viewer.ask("pause")
         time.sleep(0.3)
         publisher.progress(Progress(what="wells", done=1, total=2))
@@ -226,7 +226,7 @@ def test_a_run_that_breaks_off_says_so():
     def run(endpoint):
         with Publisher([endpoint]) as publisher:
             publisher.begin(Begin(stream="s"))
-            publisher.wait(5)
+            publisher.wait(20)
             raise ZeroDivisionError
 
     with Receiver(recorder, listen=ANY) as receiver:

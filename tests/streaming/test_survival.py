@@ -60,7 +60,7 @@ def test_what_a_killed_viewer_did_not_get_is_listed(tmp_path):
 def test_a_stalled_viewer_does_not_stop_the_pipeline_and_nothing_is_lost(tmp_path):
     options = PublisherOptions(memory_bytes=16 << 20, scratch=tmp_path)
     with Peer("viewer", listen=ANY) as viewer, Publisher([viewer.hello["endpoint"]], options=options) as publisher:
-        assert publisher.wait(5)
+        assert publisher.wait(20)
         viewer.send_signal(signal.SIGSTOP)
         publisher.begin(Begin(stream="s"))
         for number in range(120):  # 60 MiB
@@ -199,7 +199,7 @@ def test_a_viewer_that_leaves_is_not_waited_for():
     with Publisher(listen=ANY, options=PublisherOptions(absent_s=30)) as publisher:
         publisher.begin(Begin(stream="s"))
         with Receiver(Recorder(), connect=[publisher.endpoint]):
-            assert publisher.wait(5)
+            assert publisher.wait(20)
         publisher.save("s", plane(0))
         begin = time.monotonic()
         report = publisher.close()
