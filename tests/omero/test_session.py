@@ -65,7 +65,7 @@ def test_deadline(place, omero_conn, omero_user):
     limited = admin.createUserSession(60_000, 60_000, omero_user.group)
     with session(*place, key=limited.uuid.val) as client:
         deadline = session_deadline(gateway(client))
-    assert 55 < deadline - time.monotonic() <= 60
+    assert 30 < deadline - time.monotonic() <= 60
 
 
 def test_what_tells_that_a_session_is_over(place, omero_user, omero_server):
