@@ -24,9 +24,9 @@ PACKAGES = (
     *("xvfb", "xauth", "libgl1", "libegl1", "libglib2.0-0", "libdbus-1-3", "libfontconfig1", "libx11-xcb1"),
     *("libxkbcommon-x11-0", "libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-randr0"),
     *("libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxi6", "libxtst6", "libxrender1", "libxext6"),
-    *("fonts-dejavu-core", "libij-java"),
+    *("fonts-dejavu-core", "libij-java", "iproute2"),
 )
-"""Packages of Debian that napari, ImageJ and a screen need."""
+"""Packages of Debian that napari, ImageJ and a screen need, and hosts of a network in tests."""
 APT = "sudo apt-get install " + " ".join(PACKAGES)
 _LIBRARIES = ("libGL.so.1", "libEGL.so.1", "libXi.so.6", "libXtst.so.6", "libXrender.so.1", "libXext.so.6")
 """Loaded by name while the programs run, so that nothing links to them."""
@@ -97,6 +97,11 @@ def missing() -> list[str]:
     return found + [f"{name}: {reason}" for name, spec in viewers().items() if (reason := spec.missing())]
 
 
+def _lacking() -> list[str]:
+    """What the tests lack: windows, and hosts of a network."""
+    return missing() + ([] if shutil.which("ip") else ["ip, of iproute2"])
+
+
 def _unresolved() -> list[str]:
     """Libraries that Qt's platform plugin for X does not find; it itself blames another one."""
     from qtpy import API_NAME, QtCore
@@ -109,22 +114,24 @@ def _unresolved() -> list[str]:
 
 
 def main() -> int:
-    """Make windows possible; return the exit status."""
-    lacking = missing()
+    """Make the tests possible; return the exit status."""
+    lacking = _lacking()
     if lacking and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("[setup] Installing packages of the system for the windows of napari and ImageJ ...", flush=True)
+        print(
+            "[setup] Installing packages of the system: for windows of napari and ImageJ, and networks ...", flush=True
+        )
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for arguments in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *PACKAGES]):
             result = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, text=True)
             if result.returncode:
                 print(result.stdout[-2000:] + result.stderr[-2000:], file=sys.stderr)
                 break
-        lacking = missing()
+        lacking = _lacking()
     if not lacking:
         return 0
     names = "".join(f"\n  - {item}" for item in lacking)
     print(
-        f"[setup] This machine lacks what the windows of napari and ImageJ need:{names}\n"
+        f"[setup] This machine lacks what the tests need, most of it for windows of napari and ImageJ:{names}\n"
         f"Debian, Ubuntu:  {APT}\nThen run the same command again.",
         file=sys.stderr,
     )

@@ -12,6 +12,8 @@ from typing import Any
 
 from openhcs_core import __version__
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.execution.remote_command import add_command as add_remote
+from openhcs_core.execution.serve_command import add_command as add_serve
 from openhcs_core.local.command import add_command
 from openhcs_core.omero.rerun_command import add_command as add_rerun
 from openhcs_core.omero.view_command import add_options as add_view
@@ -71,6 +73,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     add_commands(commands)
     add_rerun(commands, add_login, open_session)
     add_view(add_view_command(commands), add_login, open_session)
+    add_serve(commands)
+    add_remote(commands, add_login, open_session)
     wanted = words[0] if words else ""
     if wanted not in commands.choices and wanted != "--version":
         _add_plugins(commands, wanted)

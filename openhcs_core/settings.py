@@ -19,8 +19,24 @@ A file, because OMERO processors hand only a few environment variables on to a s
     stream_spool_mb = 16384                   # for those that do not fit into it, in scratch
     stream_overflow = "wait"                  # or "drop": once that is full, too
 
+    server_listen = "127.0.0.1:7777"        # where `openhcs serve` listens; 0.0.0.0:7777 for other machines
+    server_health_port = 7778               # on the same address
+    server_omero = "localhost:4064"         # the OMERO.server whose users it serves
+    server_state = "/var/lib/openhcs"       # its key and the records of executions
+    server_logs = "/var/log/openhcs"
+    server_jobs = 1                         # executions at a time
+    server_jobs_per_user = 1
+    server_queue_per_user = 100
+    server_grace_s = 60                     # for executions to finish when the server is told to end
+    executor = "processes"                  # what runs wells for it: or "dask", with
+    executor_address = "tls://scheduler:8786"
+    executor_workers = 4                    # wells of one execution at a time; as many as there are CPUs unless set
+
     [path_map]                    # where this machine sees folders of the OMERO.server
     "/OMERO/ManagedRepository" = "/mnt/omero/ManagedRepository"
+
+    [known_servers]               # execution servers that this machine uses, as `openhcs serve --show-key` prints them
+    "omero.example.org:7777" = "KEY"
 """
 
 from __future__ import annotations
@@ -88,8 +104,28 @@ class Settings:
         What one script may hold of images for viewers, in memory and beyond that in `scratch`.
     stream_overflow : {"wait", "drop"}
         Once both are full: wait for the viewers (a minute at most), or drop images; these are counted.
+    server_listen : str
+        Address and port where ``openhcs serve`` listens.
+    server_health_port : int
+        On the same address: how the server is doing. 0 for any port that is free.
+    server_omero : str
+        Host and port of the OMERO.server whose users it serves.
+    server_state, server_logs : Path, optional
+        Folders for its key and records, and for logs; see `openhcs_core.execution.places` for where else.
+    server_jobs, server_jobs_per_user : int
+        Executions at a time, of all and of one user.
+    server_queue_per_user : int
+        Executions of a user that may wait.
+    server_grace_s : int
+        Seconds that executions get to finish when the server is told to end.
+    executor, executor_address
+        What runs the wells of its executions, and where.
+    executor_workers : int, optional
+        Wells of an execution that are worked on at a time; as many as there are CPUs unless set.
     path_map : mapping of str to Path
         Where this machine sees folders of the OMERO.server, if elsewhere.
+    known_servers : mapping of str to str
+        Public keys of execution servers by host and port.
     source : Path, optional
         The file that these settings came from.
     """
@@ -107,7 +143,20 @@ class Settings:
     stream_memory_mb: int = 512
     stream_spool_mb: int = 16 << 10
     stream_overflow: Literal["wait", "drop"] = "wait"
+    server_listen: str = "127.0.0.1:7777"
+    server_health_port: int = 7778
+    server_omero: str = "localhost:4064"
+    server_state: Path | None = None
+    server_logs: Path | None = None
+    server_jobs: int = 1
+    server_jobs_per_user: int = 1
+    server_queue_per_user: int = 100
+    server_grace_s: int = 60
+    executor: str = "processes"
+    executor_address: str | None = None
+    executor_workers: int | None = None
     path_map: Mapping[str, Path] = field(default_factory=dict)
+    known_servers: Mapping[str, str] = field(default_factory=dict)
     source: Path | None = None
 
     def local_path(self, path: str) -> Path:
@@ -248,6 +297,31 @@ def _place(file: Path, key: str, value: object) -> tuple[str, int, int]:
     return place, first, last
 
 
+def _endpoint(file: Path, key: str, value: object) -> str:
+    try:
+        parse(f"tcp://{value}")
+    except StreamingError:
+        raise SettingsError(f"{file}: '{key}' must be host and port, such as 127.0.0.1:7777, not {value!r}.") from None
+    return str(value)
+
+
+def _name(file: Path, key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"{file}: '{key}' must be a text, not {value!r}.")
+    return value
+
+
+def _keys(file: Path, key: str, value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{file}: '{key}' must be a table of keys by host and port, not {value!r}.")
+    from openhcs_core.streaming.security import key_from_text
+
+    try:
+        return {_endpoint(file, key, place): key_from_text(str(text)) for place, text in value.items()}
+    except StreamingError as error:
+        raise SettingsError(f"{file}: '{key}': {error}") from error
+
+
 def _host(file: Path, key: str, value: object) -> str:
     try:
         return parse(tcp(str(value), 1)).host
@@ -269,5 +343,18 @@ _READERS: dict[str, _Reader] = {
     "stream_memory_mb": _number(1),
     "stream_spool_mb": _number(0),
     "stream_overflow": _choice("wait", "drop"),
+    "server_listen": _endpoint,
+    "server_health_port": _number(0),
+    "server_omero": _endpoint,
+    "server_state": _path,
+    "server_logs": _path,
+    "server_jobs": _number(1),
+    "server_jobs_per_user": _number(1),
+    "server_queue_per_user": _number(1),
+    "server_grace_s": _number(0),
+    "executor": _name,
+    "executor_address": _name,
+    "executor_workers": _number(1),
     "path_map": _paths,
+    "known_servers": _keys,
 }

@@ -7,6 +7,9 @@ import pytest
 
 from openhcs_core.settings import Settings, SettingsError, load_settings, read_settings, settings_files
 from openhcs_core.streaming.publisher import PublisherOptions
+from openhcs_core.streaming.security import CurveKeys, key_text
+
+KEY = CurveKeys.new().public
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,12 @@ def test_all_settings(tmp_path):
         'java_home = "/opt/java"\nblock_plugins = ["one", "two"]\ntrusted_pipelines = true\n'
         'viewer_targets = ["10.1.0.0/16:5555", "desk.example.org"]\nviewer_listen = "0.0.0.0:5700-5799"\n'
         'viewer_host = "omero.example.org"\nstream_memory_mb = 64\nstream_spool_mb = 0\nstream_overflow = "drop"\n'
-        '[path_map]\n"/OMERO" = "/mnt/omero"\n',
+        'server_listen = "0.0.0.0:7777"\nserver_health_port = 0\nserver_omero = "omero.example.org:4064"\n'
+        'server_state = "/var/lib/openhcs"\nserver_logs = "/var/log/openhcs"\nserver_jobs = 3\n'
+        'server_jobs_per_user = 2\nserver_queue_per_user = 500\nserver_grace_s = 0\nexecutor = "dask"\n'
+        'executor_address = "tls://scheduler:8786"\nexecutor_workers = 8\n'
+        '[path_map]\n"/OMERO" = "/mnt/omero"\n'
+        f'[known_servers]\n"omero.example.org:7777" = "{key_text(KEY)}"\n',
     )
     assert read_settings(file) == Settings(
         scratch=Path("/scratch"),
@@ -53,7 +61,20 @@ def test_all_settings(tmp_path):
         stream_memory_mb=64,
         stream_spool_mb=0,
         stream_overflow="drop",
+        server_listen="0.0.0.0:7777",
+        server_health_port=0,
+        server_omero="omero.example.org:4064",
+        server_state=Path("/var/lib/openhcs"),
+        server_logs=Path("/var/log/openhcs"),
+        server_jobs=3,
+        server_jobs_per_user=2,
+        server_queue_per_user=500,
+        server_grace_s=0,
+        executor="dask",
+        executor_address="tls://scheduler:8786",
+        executor_workers=8,
         path_map={"/OMERO": Path("/mnt/omero")},
+        known_servers={"omero.example.org:7777": KEY},
         source=file,
     )
 
@@ -102,6 +123,14 @@ def test_a_named_file_must_exist(tmp_path, monkeypatch):
         ("stream_memory_mb = 0", "'stream_memory_mb' must be a whole number from 1, not 0"),
         ("stream_spool_mb = -1", "'stream_spool_mb' must be a whole number from 0, not -1"),
         ('stream_overflow = "block"', "'stream_overflow' must be 'wait' or 'drop', not 'block'"),
+        ('server_listen = "7777"', "'server_listen' must be host and port, such as 127.0.0.1:7777, not '7777'"),
+        ("server_omero = 4064", "'server_omero' must be host and port"),
+        ("server_jobs = 0", "'server_jobs' must be a whole number from 1"),
+        ('executor = ""', "'executor' must be a text, not ''"),
+        ("executor_address = 8786", "'executor_address' must be a text, not 8786"),
+        ('known_servers = "KEY"', "'known_servers' must be a table of keys by host and port"),
+        ('[known_servers]\nhere = "KEY"', "'known_servers' must be host and port"),
+        ('[known_servers]\n"here:7777" = "KEY"', "'known_servers': The key is not a public key"),
         ("threads = true", "'threads' must be a whole number from 1, not True"),
         ('threads = "4"', "'threads' must be a whole number"),
         ('path_map = "/OMERO"', "'path_map' must be a table"),

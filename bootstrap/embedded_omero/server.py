@@ -171,6 +171,15 @@ class EmbeddedOmero:
             connection.close(True)
         return len(connections)
 
+    def go_away(self) -> None:
+        """Cut all connections and do not answer any more, as a server that is being restarted; sessions last."""
+        self._communicator.destroy()
+        self._communicator = None
+
+    def come_back(self) -> None:
+        """Listen again on the same ports, after `go_away`."""
+        self._listen()
+
     def _housekeeping(self) -> None:
         while not self._stopping.wait(1):
             with self.core.store.lock:

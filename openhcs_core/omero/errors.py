@@ -7,6 +7,14 @@ class OmeroError(OpenHCSError):
     """Something asked of OMERO cannot be done; the message says why and what to do."""
 
 
+class SessionOver(OmeroError):
+    """The session is over, or never was; somebody has to log in."""
+
+
+class Unreachable(OmeroError):
+    """OMERO.server does not answer; it may do so later."""
+
+
 class Stopped(OmeroError):
     """The work was cancelled from outside (SIGTERM)."""
 

@@ -12,11 +12,11 @@ from typing import Any
 import omero
 from omero.rtypes import robject, rstring
 
-from openhcs_core.errors import OpenHCSError
+from openhcs_core.errors import OpenHCSError, said
 from openhcs_core.imaris import ImsCancelled
 from openhcs_core.omero.errors import OmeroError, Stopped
 from openhcs_core.omero.ims_image import SubjectExport
-from openhcs_core.omero.job import SessionWarning, run_job, said
+from openhcs_core.omero.job import SessionWarning, run_job
 from openhcs_core.omero.names import one_line, size_text, unique_name
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.request import ExportRequest

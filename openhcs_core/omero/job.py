@@ -16,7 +16,7 @@ from typing import Protocol
 import omero
 from omero.rtypes import rstring
 
-from openhcs_core.errors import OpenHCSError
+from openhcs_core.errors import said
 from openhcs_core.omero.errors import Stopped
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.session import session_is_over
@@ -129,13 +129,6 @@ def run_job(
             if not session_is_over(error):
                 raise
     return status
-
-
-def said(error: Exception) -> str:
-    """What an error says to a person; the traceback is in the script's error output."""
-    if isinstance(error, OpenHCSError):
-        return str(error)
-    return f"unexpected {type(error).__name__}: {getattr(error, 'message', None) or error}"
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import Ice
 import omero
 from omero.gateway import BlitzGateway
 
-from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.errors import OmeroError, SessionOver, Unreachable
 from openhcs_core.omero.session import gateway, stored_session
+from openhcs_core.streaming.endpoints import parse
 
 _SECRET = ("omero.user", "omero.pass", "omero.sess")
 
@@ -41,6 +42,12 @@ class Login:
         return cls({name: properties[name] for name in properties if name not in _SECRET}, client.getSessionId())
 
     @classmethod
+    def at(cls, place: str, key: str, **properties: str) -> Login:
+        """The session with a key on the server at ``host:port``."""
+        host, port = parse(f"tcp://{place}")
+        return cls({"omero.host": host, "omero.port": str(port), **properties}, key)
+
+    @classmethod
     def stored(cls) -> Login:
         """The session of ``omero login``.
 
@@ -61,17 +68,17 @@ class Login:
 
         Raises
         ------
-        OmeroError
-            If the session is over or the server cannot be reached.
+        SessionOver
+        Unreachable
         """
         client = omero.client(dict(self.properties))
         try:
             try:
                 client.joinSession(self.key).detachOnDestroy()
             except (Glacier2.PermissionDeniedException, Glacier2.CannotCreateSessionException):
-                raise OmeroError("the OMERO session is over. Log in again.") from None
+                raise SessionOver("the OMERO session is over. Log in again.") from None
             except (Ice.Exception, omero.ClientError) as error:
-                raise OmeroError(f"OMERO.server cannot be reached ({type(error).__name__}).") from error
+                raise Unreachable(f"OMERO.server cannot be reached ({type(error).__name__}).") from error
             client.enableKeepAlive(60)
             yield gateway(client)
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 import threading
@@ -14,17 +13,17 @@ import omero
 from omero.rtypes import robject
 
 from openhcs_core.cpus import usable_cpus
+from openhcs_core.errors import said
 from openhcs_core.omero.abandoned import sweep_runs
 from openhcs_core.omero.attachments import attach_file, upload
 from openhcs_core.omero.errors import Stopped
-from openhcs_core.omero.job import SessionWarning, run_job, said
+from openhcs_core.omero.job import SessionWarning, run_job
 from openhcs_core.omero.login import Login
 from openhcs_core.omero.pipeline_request import PipelineRequest, pipeline_file
 from openhcs_core.omero.pipeline_run import run_in_omero
 from openhcs_core.omero.plates import load_targets, locations
 from openhcs_core.omero.progress import JobProgress
 from openhcs_core.omero.provenance import PipelineRun, find_run
-from openhcs_core.omero.scratch import workplace
 from openhcs_core.omero.session import gateway, in_group, session_deadline, session_is_over
 from openhcs_core.pipeline import Pipeline, PipelineSourceError, read_pipeline
 from openhcs_core.pipeline.trusted import read_trusted_pipeline
@@ -156,21 +155,19 @@ class PipelineJob:
 
     def _run_on(self, place: str, pipeline: Pipeline) -> None:
         request = self._request
-        # Two of the same at once would remove what the other one is saving.
-        same = hashlib.sha256(f"{place}\n{pipeline.text}".encode()).hexdigest()[:32]
-        with workplace(self._settings.scratch, self._conn.getUserId(), f"run-{same}", self._wait):
-            result = run_in_omero(
-                Login.of(self._client),
-                place,
-                pipeline,
-                wells=request.wells,
-                workers=min(request.workers, usable_cpus()),
-                outputs=request.outputs,
-                resume=request.resume,
-                viewers=self._viewers,
-                progress=self._watch,
-                cancelled=self._stop.is_set,
-            )
+        result = run_in_omero(
+            Login.of(self._client),
+            place,
+            pipeline,
+            wells=request.wells,
+            workers=min(request.workers, usable_cpus()),
+            outputs=request.outputs,
+            resume=request.resume,
+            viewers=self._viewers,
+            progress=self._watch,
+            cancelled=self._stop.is_set,
+            waiting=self._wait,
+        )
         if result.cancelled or self._stop.is_set():
             raise Stopped("SIGTERM")
         broken = [result.wells[well] for well in result.in_state("failed")]

@@ -13,7 +13,7 @@ import omero.clients
 from omero.gateway import BlitzGateway
 from omero.util.sessions import SessionsStore
 
-from openhcs_core.omero.errors import OmeroError
+from openhcs_core.omero.errors import SessionOver, Unreachable
 
 
 @contextmanager
@@ -31,8 +31,9 @@ def session(host: str, port: int, *, user: str = "", password: str = "", key: st
 
     Raises
     ------
-    OmeroError
-        If the server cannot be reached or refuses the log-in.
+    SessionOver
+        If the server refuses the log-in.
+    Unreachable
     """
     client = omero.client(host=host, port=port, args=["--Ice.Override.ConnectTimeout=10000"])
     try:
@@ -43,9 +44,9 @@ def session(host: str, port: int, *, user: str = "", password: str = "", key: st
                 client.createSession(user, password)
         except (Glacier2.PermissionDeniedException, Glacier2.CannotCreateSessionException):
             reason = "the session is over; log in again" if key else f"wrong password, or no user '{user}'"
-            raise OmeroError(f"{host}:{port} refused the log-in: {reason}.") from None
+            raise SessionOver(f"{host}:{port} refused the log-in: {reason}.") from None
         except (Ice.Exception, omero.ClientError) as error:
-            raise OmeroError(
+            raise Unreachable(
                 f"No OMERO.server could be reached at {host}:{port} ({type(error).__name__}). "
                 "Check name, port and firewall, and whether it is running."
             ) from error

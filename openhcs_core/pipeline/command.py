@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     with _stopping() as stopped:
         try:
             pipeline, orchestrator = _prepared(options)
-            with _shown() as progress:
+            with progress_shown() as progress:
                 result = orchestrator.run_pipeline(pipeline, progress=progress, cancelled=stopped.is_set)
         except OpenHCSError as error:
             return _refused(error)
@@ -237,7 +237,7 @@ def _stopping() -> Iterator[_Stopped]:
 
 
 @contextlib.contextmanager
-def _shown() -> Iterator[Callable[[Progress], object]]:
+def progress_shown() -> Iterator[Callable[[Progress], object]]:
     """Context manager: a listener that shows progress, in a terminal as a bar, else as a line now and then."""
     try:
         from rich.console import Console

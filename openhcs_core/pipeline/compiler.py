@@ -97,13 +97,19 @@ class _Compiler:
         gpus = self._check_gpus(plans)
         contexts = self._contexts(chosen, resolved, plans)
         workers = max(1, min(self._config.num_workers, len(chosen)))
-        available = self._available or available_bytes(self._config.memory_limit_mb)
+        available = self._available or self._memory()
         needed = self._check_memory(contexts, workers, available)
         if self._problems:
             raise CompileError([self._text(problem, places, chosen) for problem, places in self._problems.items()])
         return CompiledPlate(
             self._layout, tuple(plans), contexts, workers, gpus, workers * needed, available, tuple(self._notes)
         )
+
+    def _memory(self) -> int:
+        """What all workers have; very much where they are elsewhere, with limits of their own."""
+        if self._config.executor_address is not None and self._config.memory_limit_mb is None:
+            return 1 << 62
+        return available_bytes(self._config.memory_limit_mb)
 
     # What is asked once
 

@@ -212,7 +212,7 @@ class Show:
         self._publisher = _open(
             _Counting, replace(wanted, connect=servers, keys=keys, options=options), f"run on {self._title}"
         )
-        self._targets = len(servers)
+        self._targets = len(servers) + len(wanted.allow)
         self._relay = Relay(self._publisher)
 
     def storage(self, name: str, workers: int, facts: Mapping[Key, Mapping[str, object]]) -> StreamStorage:

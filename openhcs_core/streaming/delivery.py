@@ -83,7 +83,7 @@ class Delivery:
 
     def end(self, peer: Peer, link: Link) -> None:
         """Tell a viewer of the end of all streams, whatever it lacks."""
-        for name, stream in self._streams.items():
+        for name, stream in list(self._streams.items()):
             if name not in link.ended:
                 self._send(peer, link.end_of(stream, self._outbox.entries))
 

@@ -8,7 +8,17 @@ class StreamingError(OpenHCSError):
 
 
 class MessageError(StreamingError):
-    """A message is malformed, too large, of another version, or makes no sense."""
+    """A message is malformed, too large, of another version, or makes no sense.
+
+    Attributes
+    ----------
+    field : str
+        The field that is wrong, if it is one.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class SecurityError(StreamingError):

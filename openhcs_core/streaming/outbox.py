@@ -85,7 +85,7 @@ class Outbox:
         self._waiting = self._awaiting = 0
         self._closed = False
         self._stuck = ""
-        self._hopeless = False
+        self._hopeless = self._told = False
         self._oldest_on_disk = 0
         self._given_back = 0.0
         self._size = 0
@@ -263,13 +263,14 @@ class Outbox:
         """Wait until something has to go; None at the end. It is held."""
         with self._changed:
             while not self._closed:
+                waited_for = bool(self._waiting)  # before the lock is let go of, in `_stock`
                 entry = self._candidate() if self._pool_is_full() else None
                 if entry is not None:
                     entry.holds += 1
                     return entry
                 if self._stock():
                     continue
-                if self._waiting:
+                if waited_for:
                     self._stuck = "all that is in memory is on its way to a viewer"
                     self._changed.notify_all()
                 self._changed.wait(0.1 if self._waiting else None)
@@ -291,6 +292,8 @@ class Outbox:
             try:
                 place = self._spool.write(slot.pages, slot.nbytes)
             except StreamingError as error:
+                logger.log(logging.DEBUG if self._told else logging.WARNING, "%s", error)
+                self._told = True
                 return None, str(error)
             if place is not None:
                 return place, ""

@@ -311,7 +311,7 @@ class Publisher(AbstractContextManager["Publisher"]):
         Aborted: nobody is waited for, neither here nor by a `close` or `save` that waits in another thread.
         """
         if aborted:
-            for state in self._streams.values():
+            for state in list(self._streams.values()):
                 state.aborted = True
             self._postman.abort()
             self._outbox.abort()

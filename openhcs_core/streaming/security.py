@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from openhcs_core.streaming.errors import SecurityError
 
 _Z85 = re.compile(rb"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _ZAP = "inproc://zeromq.zap.01"
+MAX_KNOCKED = 64
+"""Keys that a gate has sent away and remembers, in case they are let in later."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +113,12 @@ class Gate:
     socket : zmq.Socket
         To poll; `answer` when something has come. In one thread with the secured sockets.
     refused : int
-        Clients that were sent away.
+        Clients that were sent away, and not let in since.
     """
 
     def __init__(self, context: zmq.Context, allowed: Iterable[str] = ()) -> None:
         self._allowed = {z85.decode(public_key(key)) for key in allowed}
+        self._knocked: Counter[bytes] = Counter()
         self.refused = 0
         self.socket = context.socket(zmq.REP)
         self.socket.linger = 0
@@ -122,12 +126,17 @@ class Gate:
 
     def allow(self, key: str) -> None:
         """Let one more key in."""
-        self._allowed.add(z85.decode(public_key(key)))
+        known = z85.decode(public_key(key))
+        self._allowed.add(known)
+        self.refused -= self._knocked.pop(known, 0)
 
     def answer(self) -> None:
         """Answer one request."""
         version, request, _domain, _address, _identity, mechanism, *credentials = self.socket.recv_multipart()
         welcome = mechanism == b"CURVE" and len(credentials) == 1 and credentials[0] in self._allowed
-        self.refused += not welcome
+        if not welcome:
+            self.refused += 1
+            if len(credentials) == 1 and (credentials[0] in self._knocked or len(self._knocked) < MAX_KNOCKED):
+                self._knocked[credentials[0]] += 1
         code, text = (b"200", b"OK") if welcome else (b"300", b"unknown key")  # it may knock again: keys come later
         self.socket.send_multipart([version, request, code, text, b"", b""])

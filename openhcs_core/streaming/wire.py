@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, NewType, TypeVar, Union
 
 import numpy as np
 
@@ -19,6 +19,9 @@ PROTOCOL = b"OpenHCS/1"
 MAX_HEADER_BYTES = 256 * 1024
 MAX_TEXT = 4096
 MAX_NUMBER = 2**63 - 1
+
+LongText = NewType("LongText", str)
+"""Text that may be as long as a header."""
 
 Buffer = bytes | bytearray | memoryview
 _Class = TypeVar("_Class")
@@ -90,7 +93,7 @@ def from_table(table: dict[str, Any]) -> Message:
     kind = table.pop("type", None)
     if not isinstance(kind, str) or kind not in TYPES:
         raise MessageError("A message has an unknown type.")
-    return _object(TYPES[kind], table, kind)
+    return read_object(TYPES[kind], table, kind)
 
 
 def _no_constant(name: str) -> None:
@@ -106,16 +109,36 @@ _ENCODER = json.JSONEncoder(default=_plain, separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _object(kind: type[_Class], table: dict[str, Any], where: str) -> _Class:
+def read_object(kind: type[_Class], table: dict[str, Any], where: str) -> _Class:
+    """A data class as the fields of a table say.
+
+    Parameters
+    ----------
+    kind : type
+        The data class; its annotations are what the fields must be.
+    table : mapping
+        As read from JSON.
+    where : str
+        What it is, for errors.
+
+    Raises
+    ------
+    MessageError
+        If a field is unknown, absent, or of the wrong type; with its name.
+    """
     readers, needed = _fields(kind)  # type: ignore[arg-type]
     if not needed <= table.keys():
-        raise MessageError(f"'{where}' lacks the field '{min(needed - table.keys())}'.")
+        absent = min(needed - table.keys())
+        raise MessageError(f"'{where}' lacks the field '{absent}'.", absent)
+    name = ""
+    values = {}
     try:
-        values = {name: readers[name](value) for name, value in table.items()}
+        for name, value in table.items():
+            values[name] = readers[name](value)
     except KeyError:
-        raise MessageError(f"'{where}' has a field that is unknown.") from None
+        raise MessageError(f"'{where}' has a field that is unknown.", name[:40]) from None
     except _Wrong:
-        raise MessageError(f"A field of '{where}' is not of its type.") from None
+        raise MessageError(f"The field '{name}' of '{where}' is not of its type.", name) from None
     return kind(**values)
 
 
@@ -155,7 +178,7 @@ def _reader(hint: Any) -> _Reader:
         key, item = _reader(arguments[0]), _reader(arguments[1])
         return lambda value: {key(k): item(v) for k, v in value.items()} if isinstance(value, dict) else _wrong()
     if is_dataclass(hint) and isinstance(hint, type):
-        return lambda value: _object(hint, value, hint.__name__) if isinstance(value, dict) else _wrong()
+        return lambda value: read_object(hint, value, hint.__name__) if isinstance(value, dict) else _wrong()
     return _SIMPLE[hint]
 
 
@@ -185,6 +208,7 @@ def _number(value: Any) -> float:
 
 _SIMPLE: dict[Any, _Reader] = {
     str: lambda value: value if isinstance(value, str) and len(value) <= MAX_TEXT else _wrong(),
+    LongText: lambda value: value if isinstance(value, str) else _wrong(),
     bool: lambda value: value if isinstance(value, bool) else _wrong(),
     int: lambda value: value if type(value) is int and 0 <= value <= MAX_NUMBER else _wrong(),
     float: _number,

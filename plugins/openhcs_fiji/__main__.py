@@ -58,12 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.run(receiver)
     finally:
         receiver.close()
-    server.close()
     return 0
 
 
 def run() -> NoReturn:
-    """Do it, and end the process: threads of Java would keep it alive, whatever happens here."""
+    """Do it, and end the process: threads of Java would keep it alive, whatever happens here.
+
+    Its windows go with it. Closing them one by one could wait for ever: AWT loses events while ImageJ is being quit.
+    """
     status: object = 1
     try:
         status = main()

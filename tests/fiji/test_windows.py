@@ -131,7 +131,7 @@ def test_points_and_outlines_lie_over_their_image(asked, kind, frames, where):
         place = PlaneAddress("B03", z_index=2)
         for _ in range(2):  # the second takes the place of the first
             publisher.save(over, points if kind == "shapes" else points[:, 1:], place)
-        until(lambda: ask(asked.address, Status()).streams[-1].displayed, lambda displayed: displayed == 2)
+        until(lambda: ask(asked.address, Status(), 20).streams[-1].displayed, lambda displayed: displayed == 2)
     got = asked.window(title)["rois"]
     assert len(got) == (1 if kind == "points" else 2)
     assert got[0]["place"] == where
@@ -243,7 +243,7 @@ def test_pause_clear_and_replay(asked):
         until(lambda: asked.ask("windows"), lambda got: got == {})
         asked.ask("wish", wish="replay")
         asked.window("P1 B03 s1 - Pause", state="open", displayed=2, planes=2)
-        assert ask(asked.address, Status()).streams[-1].displayed == 2
+        assert ask(asked.address, Status(), 20).streams[-1].displayed == 2
 
 
 def test_an_image_without_pixels_is_refused(asked):

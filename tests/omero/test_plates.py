@@ -51,6 +51,14 @@ def test_a_plate(plate, conn):
     assert layout.source_ids == places
 
 
+def test_a_plate_without_wells(conn, context):
+    plate = omero.model.PlateI()
+    plate.name = rstring("nothing yet")
+    plate = conn.getUpdateService().saveAndReturnObject(plate, context)
+    with pytest.raises(OmeroError, match=f"Plate:{plate.id.val} holds no images that you may see"):
+        load_layout(conn, f"Plate:{plate.id.val}")
+
+
 def test_wells_of_a_plate(plate, conn):
     result, _ = plate()
     wells = {well.getWellPos(): well.getId() for well in conn.getObject("Plate", result.plate_id).listChildren()}

@@ -84,10 +84,10 @@ class Recorder:
         return {
             "begins": len(self.begins),
             "images": len(self.times),
-            "twice": sum(count > 1 for count in self.times.values()),
+            "twice": sum(count > 1 for count in list(self.times.values())),
             "wrong": self.wrong,
             "slots": self.slots,
-            "wells": dict(Counter(place.well for _, place in self.times)),
+            "wells": dict(Counter(place.well for _, place in list(self.times))),
             "ends": [vars(end) for end in self.ends],
         }
 

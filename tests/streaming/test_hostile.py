@@ -178,7 +178,7 @@ def attack_every_socket() -> None:
             heard = refused(subscribed)
             old_publisher.send([[b"the end of it"]] * 10)
             until(lambda heard=heard: refused(subscribed), lambda now, heard=heard: now > heard)
-            assert ask(listening.endpoint, Ping(), 5).ready
+            assert ask(listening.endpoint, Ping(), 20).ready
             used.append(resident())
         for attacker in (*attackers, old_publisher):
             attacker.close()
@@ -210,7 +210,7 @@ def test_plain_bytes_on_the_ports_are_no_harm():
             for _ in range(100):
                 with socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2]))) as raw:
                     raw.sendall(chance.randbytes(200))
-        assert ask(receiver.endpoint, Ping(), 5).ready
+        assert ask(receiver.endpoint, Ping(), 20).ready
 
 
 def test_a_message_larger_than_allowed_is_not_taken():
@@ -222,4 +222,4 @@ def test_a_message_larger_than_allowed_is_not_taken():
         client.send_multipart([PROTOCOL, b"{}", bytes(4 << 20)])
         assert client.poll(300) == 0
         client.close()
-        assert ask(receiver.endpoint, Ping(), 5).ready
+        assert ask(receiver.endpoint, Ping(), 20).ready

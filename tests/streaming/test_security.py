@@ -22,7 +22,7 @@ from openhcs_core.streaming.publisher import Publisher, PublisherOptions
 from openhcs_core.streaming.receiver import Receiver
 from openhcs_core.streaming.security import CurveKeys, public_key, require_keys
 from openhcs_core.streaming.sockets import Server
-from tests.streaming.peers import Recorder, address, plane
+from tests.streaming.peers import Recorder, address, plane, until
 
 ANY = "tcp://127.0.0.1:0"
 QUICK = PublisherOptions(absent_s=5, shared_memory=False)
@@ -117,8 +117,11 @@ def test_a_viewer_lets_publishers_in_as_their_keys_come(keys):
     recorder = Recorder()
     with Receiver(recorder, listen=ANY, keys=theirs) as receiver:
         assert ask(receiver.endpoint, Ping(), 0.5, mine, theirs.public) is None
+        assert ask(receiver.endpoint, Ping(), 0.5, CurveKeys.new(), theirs.public) is None
+        both = until(receiver.state, lambda state: state.refused >= 2).refused
         receiver.allow(mine.public)
-        assert ask(receiver.endpoint, Ping(), 5, mine, theirs.public).ready
+        assert until(receiver.state, lambda state: state.refused < both).refused > 0  # the stranger stays one
+        assert ask(receiver.endpoint, Ping(), 20, mine, theirs.public).ready
         with Publisher([Server(receiver.endpoint, theirs.public)], keys=mine) as publisher:
             publisher.begin(Begin(stream="s"))
             publisher.save("s", plane(3), address(3))

@@ -196,10 +196,10 @@ def test_pause_progress_and_displayed_counts():
 def test_control_answers_also_when_no_publisher_is_there():
     recorder = Recorder()
     with Receiver(recorder, "recorder", listen=ANY) as receiver:
-        pong = ask(receiver.endpoint, Ping())
+        pong = ask(receiver.endpoint, Ping(), 20)
         assert (pong.ready, pong.name) == (True, "recorder")
         assert f"tcp://127.0.0.1:{pong.port}" == receiver.endpoint
-        assert ask(receiver.endpoint, Status()).publishers == 0
+        assert ask(receiver.endpoint, Status(), 20).publishers == 0
         assert ask(receiver.endpoint, Shutdown(reason="enough")).pid == pong.pid
         with pytest.raises(StreamingError, match="refuses"):
             ask(receiver.endpoint, Begin(stream="s"))

@@ -1,0 +1,1 @@
+"""Pipelines on another machine: a server beside the data, and a client that feels like running here."""
