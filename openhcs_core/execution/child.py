@@ -27,7 +27,7 @@ from openhcs_core.cpus import usable_cpus
 from openhcs_core.errors import OpenHCSError, said
 from openhcs_core.execution.inputs import pipeline_of, viewer_request
 from openhcs_core.execution.requests import Execute
-from openhcs_core.progress import Progress, duration_text
+from openhcs_core.progress import Progress
 from openhcs_core.settings import Settings, load_settings
 from openhcs_core.streaming.wire import read_object
 
@@ -132,12 +132,12 @@ def run(job: Job, settings: Settings, tell: Tell, stop: threading.Event) -> dict
     except Exception as error:
         traceback.print_exc()
         return _ended(*work.failure(said(error)), traceback=traceback.format_exc()[-LONGEST_TRACEBACK:])
-    print(f"{result} in {duration_text(result.seconds)}. {' '.join(result.statements)}", flush=True)
+    print(result.summary, flush=True)
     broken = [result.wells[well] for well in result.in_state("failed")]
     for well in broken:
         print(f"{well.well}: {well.error}\n{well.traceback}", file=sys.stderr, flush=True)
     if result.complete:
-        state, message = "completed", f"{result} in {duration_text(result.seconds)}."
+        state, message = "completed", result.summary
     else:
         listed = [f"{well.well} failed: {well.error}" for well in broken[:LISTED]]
         more = [f"{len(broken) - LISTED} more wells failed; the log lists them."] if len(broken) > LISTED else []

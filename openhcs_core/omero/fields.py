@@ -75,6 +75,8 @@ def load_fields(conn: BlitzGateway, well_ids: Sequence[int], image_ids: Sequence
         Reading in all groups.
     well_ids, image_ids : sequence of int
     """
+    if not well_ids or not image_ids:  # no query may ask for nothing
+        return []
     query = conn.getQueryService()
     parameters = ParametersI().addLongs("wells", list(well_ids)).addLongs("images", list(image_ids))
     where = "where w.id in (:wells) and s.image.id in (:images)"

@@ -28,7 +28,7 @@ from openhcs_core.omero.session import gateway, in_group, session_deadline, sess
 from openhcs_core.pipeline import Pipeline, PipelineSourceError, read_pipeline
 from openhcs_core.pipeline.trusted import read_trusted_pipeline
 from openhcs_core.plugins import preset
-from openhcs_core.progress import Progress, duration_text
+from openhcs_core.progress import Progress
 from openhcs_core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -174,8 +174,7 @@ class PipelineJob:
         self.failed += [f"{place} {well.well} failed: {well.error}" for well in broken[:LISTED]]
         if len(broken) > LISTED:
             self.failed.append(f"{place}: {len(broken) - LISTED} more wells failed; the log lists them.")
-        statements = " ".join(text.rstrip(".") + "." for text in result.statements)
-        statement = f"{place}: {result} in {duration_text(result.seconds)}. {statements}"
+        statement = f"{place}: {result.summary}"
         print(statement, flush=True)
         for well in broken:
             print(f"{well.well}: {well.error}\n{well.traceback}", file=sys.stderr, flush=True)

@@ -183,10 +183,7 @@ def _once(numbers: Iterable[int]) -> tuple[list[int], list[int]]:
 
 def id_rows(conn: BlitzGateway, query: str, ids: Iterable[int]) -> list[tuple[Any, ...]]:
     """What a query selects, row by row, unwrapped; it names `ids` as ``:ids``."""
-    wanted = list(ids)
-    if not wanted:  # of which no query may ask
-        return []
-    parameters = ParametersI().addLongs("ids", wanted)
+    parameters = ParametersI().addLongs("ids", list(ids))
     rows = conn.getQueryService().projection(query, parameters, conn.SERVICE_OPTS)
     return [tuple(column.val for column in row) for row in rows]
 

@@ -17,6 +17,7 @@ from openhcs_core import __version__
 from openhcs_core.pipeline.executors import WellResult
 from openhcs_core.pipeline.plan import CompiledPlate, StepPlan
 from openhcs_core.plate import PlateLayout
+from openhcs_core.progress import duration_text
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class RunResult:
     def cancelled(self) -> bool:
         """Whether the run was stopped before its end."""
         return bool(self.in_state("cancelled"))
+
+    @property
+    def summary(self) -> str:
+        """What came out, in sentences: wells, time, and all statements."""
+        statements = [f"{text.rstrip('.')}." for text in self.statements]
+        return " ".join([f"{self} in {duration_text(self.seconds)}.", *statements])
 
     def __str__(self) -> str:
         """One line, such as ``95 wells finished, 1 failed in 12 min``."""

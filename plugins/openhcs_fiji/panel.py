@@ -6,6 +6,8 @@ import queue
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from openhcs_fiji.awt import on_screen
+
 COLUMNS = ("Window", "Planes", "State")
 NAME = "Live images"
 PANEL = (570, 260)
@@ -33,21 +35,16 @@ class Panel:
 
     def __init__(self, jpype: Any, wishes: queue.SimpleQueue[tuple[str, Any]], title: str = "") -> None:
         self._jpype, self._wishes = jpype, wishes
-        self._later = jpype.JClass("javax.swing.SwingUtilities").invokeLater
         self._shown: tuple[Any, ...] = ()
         self._rows: list[Row] = []
-        self._on_screen(lambda: self._build(f"{NAME} - {title}" if title else NAME))
+        on_screen(jpype, lambda: self._build(f"{NAME} - {title}" if title else NAME))
 
     def update(self, address: str, status: str, rows: Sequence[Row], follow: bool) -> None:
         """Show what there is."""
         wanted = (address, status, tuple(rows), follow)
         if wanted != self._shown:
             self._shown = wanted
-            self._on_screen(lambda: self._show(*wanted))
-
-    def _on_screen(self, work: Callable[[], None]) -> None:
-        """Run something in the thread of Java's windows."""
-        self._later(self._jpype.JProxy("java.lang.Runnable", dict={"run": work}))
+            on_screen(self._jpype, lambda: self._show(*wanted))
 
     def _listener(self, work: Callable[[], None]) -> Any:
         return self._jpype.JProxy("java.awt.event.ActionListener", dict={"actionPerformed": lambda event: work()})

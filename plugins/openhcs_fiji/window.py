@@ -9,6 +9,7 @@ from typing import Any
 
 from openhcs_core.plate import PlaneAddress
 from openhcs_core.streaming.messages import Begin, Channel, Value
+from openhcs_fiji.awt import PATIENCE_S, on_screen
 from openhcs_fiji.hyperstack import Blanks, Hyperstack
 from openhcs_fiji.luts import Luts
 from openhcs_fiji.mapping import Dimensions, Place, text_of
@@ -146,7 +147,7 @@ class HyperstackWindow:
         if self.imp is not None:
             imp, self.imp = self.imp, None
             imp.changes = False
-            imp.close()
+            on_screen(self._jpype, imp.close, PATIENCE_S)
 
     def _part(self) -> None:
         """Let go of the image: its stack is the user's, or emptied by ImageJ."""
@@ -207,7 +208,7 @@ class HyperstackWindow:
         else:
             old, place = self.imp, self.imp.getWindow().getLocation()
             old.changes = False
-            old.hide()
+            on_screen(self._jpype, old.hide, PATIENCE_S)
             self._show()
             if self._bounds is None:
                 self.imp.getWindow().setLocation(place)

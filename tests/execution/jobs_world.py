@@ -18,7 +18,7 @@ from openhcs_core.execution.queue import JobQueue
 from openhcs_core.execution.requests import Execute
 from openhcs_core.execution.store import JobStore
 from openhcs_core.settings import read_settings
-from tests.execution.serving import until
+from tests.streaming.peers import until
 
 ADA, BOB = User(7, "ada"), User(8, "bob")
 SESSION = "3fa85f64-5717-4562-b3fc-2c963f66afa6"

@@ -17,8 +17,8 @@ from openhcs_core.streaming.identity import is_alive, process_start
 from openhcs_core.streaming.security import CurveKeys, key_text
 from tests.execution.jobs_functions import installed, pipeline
 from tests.execution.jobs_world import SESSION, World
-from tests.execution.serving import until
 from tests.pipeline.functions import write_plate
+from tests.streaming.peers import until
 
 STEPS = "from openhcs_core.pipeline import *\npipeline_steps = []\n"
 EMPTY = "pipeline_steps = []\n"

@@ -22,9 +22,10 @@ from openhcs_core.omero.provenance import find_run
 from openhcs_core.streaming.identity import is_alive, process_start
 from tests.execution.jobs_functions import installed, pipeline
 from tests.execution.jobs_world import MANY, SESSION, World
-from tests.execution.serving import ROOT, free_port, until
+from tests.execution.serving import ROOT, free_port
 from tests.omero.plates import PlateField, write_plate
 from tests.pipeline.functions import write_plate as write_folder
+from tests.streaming.peers import until
 
 
 class Marks:

@@ -18,7 +18,8 @@ from openhcs_core.execution.health import Health
 from openhcs_core.execution.places import folders
 from openhcs_core.pipeline import gpu
 from openhcs_core.settings import Settings
-from tests.execution.serving import free_port, until
+from tests.execution.serving import free_port
+from tests.streaming.peers import until
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from openhcs_core.execution.record import Execution
 from openhcs_core.execution.store import Job
 from openhcs_core.streaming.identity import is_alive, process_start
 from tests.execution.jobs_world import BOB, SESSION, World
-from tests.execution.serving import until
+from tests.streaming.peers import until
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 

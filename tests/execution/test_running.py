@@ -15,7 +15,7 @@ from openhcs_core.execution.outcome import ended, progressed
 from openhcs_core.execution.record import Execution
 from openhcs_core.execution.running import Running, end_left_behind
 from openhcs_core.streaming.identity import is_alive, process_start
-from tests.execution.serving import until
+from tests.streaming.peers import until
 
 RECORD = Execution(execution_id="x", state="running", plate="Plate:1", user_id=1, user="ada", created=1.0)
 

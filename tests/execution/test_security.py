@@ -19,10 +19,11 @@ from openhcs_core.execution.record import Execution
 from openhcs_core.streaming.security import CurveKeys
 from openhcs_core.streaming.sockets import Server
 from openhcs_core.streaming.wire import MAX_HEADER_BYTES
-from tests.execution.serving import ROOT, TEXT, Asking, until, write_plate
+from tests.execution.serving import ROOT, TEXT, Asking, write_plate
 from tests.execution.strangers import Proxy, hostile, is_let_in
 from tests.execution.test_access import key, new_plate
 from tests.pipeline.hostile import CANARY, SHORT
+from tests.streaming.peers import until
 
 FUZZ = 10_000
 

@@ -14,7 +14,8 @@ from openhcs_core.execution.client import ServerClient
 from openhcs_core.execution.requests import Ping
 from openhcs_core.settings import Settings
 from openhcs_core.streaming.sockets import Server
-from tests.execution.serving import ROOT, SERVE, free_port, until
+from tests.execution.serving import ROOT, SERVE, free_port
+from tests.streaming.peers import until
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import zmq
 from openhcs_core import __version__
 from openhcs_core.execution.errors import CODES
 from openhcs_core.execution.record import Execution
-from tests.execution.serving import ROOT, SERVE, TEXT, Asking, free_port, until, write_plate
+from tests.execution.serving import ROOT, SERVE, TEXT, Asking, free_port, write_plate
 from tests.execution.test_access import key, new_plate
+from tests.streaming.peers import until
 
 NOWHERE = str(uuid.uuid4())
 MALFORMED = {

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from openhcs_core.streaming.messages import Begin, Channel
 from openhcs_core.streaming.publisher import Publisher
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_S = 90.0
 TWO = (
     Channel(name="DAPI", color=(1.0, 0.0, 0.5), window=(0.0, 1000.0)),
     Channel(name="GFP", color=(0.0, 1.0, 0.0), window=(100.0, 600.0)),
@@ -54,8 +56,11 @@ class Viewer:
         return said
 
     def line(self):
+        patience = threading.Timer(PATIENCE_S, self.process.kill)
+        patience.start()
         text = self.process.stdout.readline()
-        assert text, f"it ended: {self.errors.read_text()}"
+        patience.cancel()
+        assert text, f"it ended, or was silent for {PATIENCE_S} s: {self.errors.read_text()}"
         return json.loads(text)
 
     def ended(self):
@@ -98,7 +103,7 @@ class Inspected(Viewer):
         return np.load(self.ask("pixels", title=title))
 
 
-def until(get, condition, timeout_s=30.0):
+def until(get, condition, timeout_s=PATIENCE_S):
     """What `get` gives, as soon as a condition holds for it."""
     deadline = time.monotonic() + timeout_s
     while not condition(got := get()):

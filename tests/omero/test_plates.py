@@ -8,7 +8,7 @@ from omero.rtypes import rstring
 
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.plates import load_layout, load_targets, locations, parse_location
-from openhcs_core.omero.session import gateway
+from openhcs_core.omero.session import gateway, in_group
 from openhcs_core.plate import PlaneAddress
 from tests.omero.plates import PlateField, write_plate
 
@@ -51,10 +51,10 @@ def test_a_plate(plate, conn):
     assert layout.source_ids == places
 
 
-def test_a_plate_without_wells(conn, context):
+def test_a_plate_without_wells(conn, omero_user):
     plate = omero.model.PlateI()
     plate.name = rstring("nothing yet")
-    plate = conn.getUpdateService().saveAndReturnObject(plate, context)
+    plate = conn.getUpdateService().saveAndReturnObject(plate, in_group(conn, omero_user.group_id))
     with pytest.raises(OmeroError, match=f"Plate:{plate.id.val} holds no images that you may see"):
         load_layout(conn, f"Plate:{plate.id.val}")
 
