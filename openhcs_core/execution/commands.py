@@ -18,7 +18,7 @@ from openhcs_core.execution.inputs import viewer_request
 from openhcs_core.execution.listener import Answer, Work
 from openhcs_core.execution.places import checked_id
 from openhcs_core.execution.record import Execution
-from openhcs_core.execution.requests import Cancel, Execute, List, Logs, Ping, Request, Resume, Status
+from openhcs_core.execution.requests import Cancel, Execute, List, Logs, Ping, Request, Resume, Status, Watched
 from openhcs_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Commands:
             )
         return request.plate
 
-    def _check_viewers(self, request: Execute) -> None:
+    def _check_viewers(self, request: Watched) -> None:
         try:
             viewers = viewer_request(request)
             if viewers is not None:
@@ -145,7 +145,10 @@ class Commands:
         execution = self._visible(request.execution_id, user)
         if execution.user_id != user.id:
             raise ExecutionError("Only its user can resume an execution: it runs in his session.", "no_access")
-        return self._queue.resume(execution.execution_id, request.session).table()
+        self._check_viewers(request)
+        return self._queue.resume(
+            execution.execution_id, request.session, request.client_address, request.client_key
+        ).table()
 
     def _list(self, request: List) -> Answer:
         user = self._access.user(request.session)

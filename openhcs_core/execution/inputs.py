@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openhcs_core.errors import OpenHCSError
-from openhcs_core.execution.requests import Execute
+from openhcs_core.execution.requests import Execute, Watched
 
 if TYPE_CHECKING:
     from openhcs_core.omero.viewers import ViewerRequest
@@ -48,7 +48,7 @@ def pipeline_of(request: Execute) -> Pipeline:
     return read_pipeline(f"{pipeline.text}\n\n{generate_config_code(config, kind)}")
 
 
-def viewer_request(request: Execute) -> ViewerRequest | None:
+def viewer_request(request: Watched) -> ViewerRequest | None:
     """Who is to see results; None if nobody.
 
     Raises

@@ -170,8 +170,10 @@ class JobQueue:
             job = self._store.add(execution, request, self._keys.seal(request.session))
             return self._queued(job)
 
-    def resume(self, execution_id: str, session: str) -> Execution:
+    def resume(self, execution_id: str, session: str, client_address: str = "", client_key: str = "") -> Execution:
         """Have an execution wait for its turn again; one that waits or runs is left as it is.
+
+        Its images go to `client_address` now; see `Resume`.
 
         Raises
         ------
@@ -188,7 +190,8 @@ class JobQueue:
             self._check_room(job.execution.user_id)
             execution = replace(job.execution, state="queued", ended=None, message="", traceback="", stream="")
             again = Job(job.number, execution, self._keys.seal(session))
-            self._store.save(again, behind_all=True)
+            request = replace(self._store.request(execution_id), client_address=client_address, client_key=client_key)
+            self._store.save(again, behind_all=True, request=request)
             return self._queued(again)
 
     def cancel(self, execution_id: str) -> Execution:

@@ -267,9 +267,19 @@ class RemoteOrchestrator:
         """End an execution; finished wells stay. It may take a moment: `wait` tells."""
         return _execution(self._client.ask(Cancel(session=self._session(), execution_id=execution_id)))
 
-    def resume(self, execution_id: str) -> Execution:
-        """Go on with an execution that has ended before its work was done, in this session."""
-        return _execution(self._client.ask(Resume(session=self._session(), execution_id=execution_id)))
+    def resume(self, execution_id: str, *, client_address: str = "", client_key: str = "") -> Execution:
+        """Go on with an execution that has ended before its work was done, in this session.
+
+        Parameters
+        ----------
+        execution_id : str
+        client_address, client_key : str
+            Who sees results meanwhile; see `openhcs_core.execution.sinks.opened`.
+        """
+        request = Resume(
+            session=self._session(), execution_id=execution_id, client_address=client_address, client_key=client_key
+        )
+        return _execution(self._client.ask(request))
 
     def logs(self, execution_id: str) -> str:
         """The log of an execution, from its beginning."""

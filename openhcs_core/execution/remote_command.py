@@ -21,6 +21,9 @@ AddLogin = Callable[[argparse.ArgumentParser], None]
 Session = Callable[[argparse.Namespace], AbstractContextManager[Any]]
 
 OUTPUTS = ("images", "masks", "tables")
+Begin = Callable[["RemoteOrchestrator", dict[str, Any]], str]
+"""Begins an execution whose images go where is told; returns its id."""
+
 CANNOT_RUN, DETACHED = 2, 130
 CANCEL_S = 20.0
 """How long an execution may take to end when it is cancelled."""
@@ -75,7 +78,7 @@ def add_command(commands: Any, add_login: AddLogin, session: Session) -> None:
     command = add("resume", resume, "go on with an execution that has failed, or was cancelled or interrupted")
     command.description += f" Finished wells are skipped. {_WATCHING}"
     _add_id(command)
-    command.add_argument("--detach", action="store_true", help="do not watch it")
+    _add_images(command)
     command = add("logs", logs, "show the log of an execution")
     _add_id(command)
     command.add_argument("--follow", action="store_true", help="and what is still written, to its end")
@@ -94,6 +97,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="wells at a time, if fewer than the server gives")
     parser.add_argument("--outputs", metavar=",".join(OUTPUTS), help="what is saved in OMERO (default: everything)")
     parser.add_argument("--no-resume", action="store_true", help="work on wells again that are finished")
+    _add_images(parser)
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help="only hand it over, and do not watch it")
     images = parser.add_argument_group("images, while they are made")
     images.add_argument("--view", metavar="VIEWER", help="show them in a viewer of this machine: napari, fiji ...")
@@ -106,15 +113,31 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, session: Session) -> int:
     """Run a pipeline as the options say; return the exit status."""
+
+    def prepare() -> Begin:
+        given = _given(options)
+        return lambda remote, told: remote.execute_remote(**given, **told)
+
+    return _begin(options, session, prepare)
+
+
+def resume(options: argparse.Namespace, session: Session) -> int:
+    """Go on with an execution; return the exit status."""
+    return _begin(
+        options, session, lambda: lambda remote, told: remote.resume(options.execution_id, **told).execution_id
+    )
+
+
+def _begin(options: argparse.Namespace, session: Session, prepare: Callable[[], Begin]) -> int:
+    """Begin an execution, and watch it; return the exit status."""
     begun = False
     try:
         from openhcs_core.execution.sinks import opened
 
-        given = _given(options)
-        sinks = _sinks(options)
+        begin, sinks = prepare(), _sinks(options)
         with _remote(options, session) as remote:
             with opened(sinks, remote.server_host, print) as told:
-                execution_id = remote.execute_remote(**given, **told)
+                execution_id = begin(remote, told)
                 begun = True
                 print(f"Execution {execution_id}", flush=True)
                 outcome = 0 if options.detach else _watch(options, remote, execution_id, sinks)
@@ -162,18 +185,6 @@ def cancel(options: argparse.Namespace, session: Session) -> int:
             return 0
     print(f"It is {execution.state}." if execution.state == "cancelled" else f"It has ended before: {execution.state}.")
     return 0 if execution.state == "cancelled" else 1
-
-
-def resume(options: argparse.Namespace, session: Session) -> int:
-    """Go on with an execution; return the exit status."""
-    try:
-        with _remote(options, session) as remote:
-            execution = remote.resume(options.execution_id)
-            print(f"Execution {execution.execution_id} goes on.", flush=True)
-            return 0 if options.detach else _watch(options, remote, execution.execution_id)
-    except OpenHCSError as error:
-        print(f"openhcs: {error}", file=sys.stderr)
-        return CANNOT_RUN
 
 
 def logs(options: argparse.Namespace, session: Session) -> int:

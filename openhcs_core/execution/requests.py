@@ -30,7 +30,24 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execute(Request):
+class Watched(Request):
+    """What those have whose images somebody sees while they are made.
+
+    Attributes
+    ----------
+    client_address : str
+        Viewers that listen, as ``host:port`` or ``tcp://host:port/KEY``, several with spaces between; or "listen": the
+        server listens, and says where in the answer to `Status`.
+    client_key : str
+        Public keys of these viewers, where the address has none.
+    """
+
+    client_address: str = ""
+    client_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execute(Watched):
     """Run a pipeline.
 
     Attributes
@@ -43,11 +60,6 @@ class Execute(Request):
         Of a plate of OMERO.
     plate : str
         Instead of it: such as "Plate:12" or "Image:5,6"; of a server without OMERO, a folder.
-    client_address : str
-        Viewers that listen, as ``host:port`` or ``tcp://host:port/KEY``, several with spaces between; or "listen": the
-        server listens, and says where in the answer to `Status`.
-    client_key : str
-        Public keys of these viewers, where the address has none.
     request_key : str
         Made up by the client, once for each run it wants: the same key again gets the same execution.
     wells : sequence of str
@@ -65,8 +77,6 @@ class Execute(Request):
     config_code: LongText = LongText("")
     plate_id: int | None = None
     plate: str = ""
-    client_address: str = ""
-    client_key: str = ""
     request_key: str = ""
     wells: tuple[str, ...] = ()
     workers: int | None = None
@@ -110,7 +120,7 @@ class Cancel(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resume(Request):
+class Resume(Watched):
     """Go on with an execution that has ended before its work was done, in this session."""
 
     command: ClassVar[str] = "resume"

@@ -123,15 +123,13 @@ class JobStore:
         ExecutionError
             If it cannot be kept.
         """
-        table = asdict(request)
-        del table["session"]
         job = Job(0, execution, session)
         given = {
             "id": execution.execution_id,
             "user_id": execution.user_id,
             "request_key": request.request_key or None,
             "created": execution.created,
-            "request": json.dumps(table),
+            "request": _text(request),
         }
         with self._transaction() as db:
             job.number = _next_number(db)
@@ -140,7 +138,7 @@ class JobStore:
             db.execute(f"insert into executions ({', '.join(values)}) values ({places})", values)
         return job
 
-    def save(self, job: Job, behind_all: bool = False) -> None:
+    def save(self, job: Job, behind_all: bool = False, request: Execute | None = None) -> None:
         """Keep what has changed; the session only until the execution has ended.
 
         Parameters
@@ -148,6 +146,8 @@ class JobStore:
         job : Job
         behind_all : bool
             Whether its turn comes after all others; its number changes then.
+        request : Execute, optional
+            What is asked for, if that has changed.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class JobStore:
             try:
                 if behind_all:
                     job.number = _next_number(db)
-                values = _changing(job)
+                values = _changing(job) | ({"request": _text(request)} if request else {})
                 changes = ", ".join(f"{name} = :{name}" for name in values)
                 db.execute(
                     f"update executions set {changes} where id = :id", values | {"id": job.execution.execution_id}
@@ -268,6 +268,12 @@ class JobStore:
 
 def _next_number(db: sqlite3.Connection) -> int:
     return int(db.execute("select coalesce(max(number), 0) + 1 from executions").fetchone()[0])
+
+
+def _text(request: Execute) -> str:
+    table = asdict(request)
+    del table["session"]
+    return json.dumps(table)
 
 
 def _changing(job: Job) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import tifffile
 import zmq
 
 from openhcs_core.execution.keys import local_session
@@ -190,3 +193,24 @@ class Asking:
 
     def __exit__(self, *_) -> None:
         self.context.destroy(linger=0)
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+TEXT = """from openhcs_core.pipeline import FunctionStep
+from openhcs_functions.smoothing import gaussian
+pipeline_steps = [FunctionStep((gaussian, {'sigma': 1.0}))]
+"""
+
+
+def write_plate(folder: Path, wells: int = 2, size: int = 32) -> Path:
+    """Write a plate of one plane in each well; return its folder."""
+    folder.mkdir()
+    for well in range(wells):
+        plane = np.arange(well, well + size * size, dtype="u2").reshape(size, size)
+        tifffile.imwrite(folder / f"A{well + 1:02}_s001_w1_z001_t001.tif", plane)
+    return folder

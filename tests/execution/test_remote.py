@@ -17,6 +17,7 @@ from openhcs_core.execution.errors import ExecutionError, UnreachableError
 from openhcs_core.execution.receiving import CallbackSink
 from openhcs_core.execution.record import Execution
 from openhcs_core.execution.remote import RemoteOrchestrator
+from openhcs_core.execution.sinks import opened
 from openhcs_core.execution.waiting import wait_for_end
 from openhcs_core.pipeline import (
     FunctionStep,
@@ -155,9 +156,14 @@ def test_the_server_crashes_and_is_started_again(serve, tmp_path, plate, monkeyp
         server.start()
         interrupted = waiter.result(30)
     assert interrupted.state == "interrupted"
-    assert remote.resume(execution_id).execution_id == execution_id
-    completed = remote.wait(execution_id, timeout_s=60)
+    images = []
+    sink = CallbackSink(lambda begin, array, address: images.append(address.well))
+    with opened([sink], remote.server_host) as told:
+        assert remote.resume(execution_id, **told).execution_id == execution_id
+        completed = remote.wait(execution_id, timeout_s=60, sinks=[sink])
     assert (completed.state, completed.wells_processed, completed.attempts) == ("completed", 3, 2)
+    assert "A03" in images
+    assert "A01" not in images  # finished before
     assert "were finished before" in completed.message
 
 

@@ -115,7 +115,7 @@ def test_ctrl_c_ends_the_watching_only(local, remote, plate, pipeline):
     assert remote("cancel", number)[:2] == (0, "It is cancelled.\n")
     status, out, _ = remote("status", number, "--wait")
     assert (status, f"openhcs remote resume {local.address} {number}" in out) == (1, True)
-    assert remote("resume", number, "--detach")[:2] == (0, f"Execution {number} goes on.\n")
+    assert remote("resume", number, "--detach")[:2] == (0, f"Execution {number}\n")
     assert remote("cancel", number)[0] == 0
 
 
