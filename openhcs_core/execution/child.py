@@ -46,8 +46,6 @@ TOLD_S = 0.2
 """Progress is told so often at most, and whenever a well is done."""
 PROBE_S = 20.0
 """So often at most, when wells fail, it is looked whether that is because OMERO.server is gone."""
-LISTED = 10
-"""Wells that failed, which the message names one by one."""
 LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 16_000
 CONNECT = {"Ice.Override.ConnectTimeout": "10000"}
 
@@ -139,9 +137,7 @@ def run(job: Job, settings: Settings, tell: Tell, stop: threading.Event) -> dict
     if result.complete:
         state, message = "completed", result.summary
     else:
-        listed = [f"{well.well} failed: {well.error}" for well in broken[:LISTED]]
-        more = [f"{len(broken) - LISTED} more wells failed; the log lists them."] if len(broken) > LISTED else []
-        state, message = work.failure("\n".join([f"{result}.", *listed, *more]))
+        state, message = work.failure("\n".join([f"{result}.", *result.failures()]))
     done = len(result.in_state("finished")) + len(result.in_state("skipped"))
     trace = next((well.traceback for well in broken if well.traceback), "")[-LONGEST_TRACEBACK:]
     return _ended(state, message, traceback=trace, wells_processed=done, wells_total=len(result.wells), **found)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openhcs_core.errors import OpenHCSError
 from openhcs_core.execution.record import STATES, Execution
+from openhcs_core.omero.login_options import add_login, open_session
 
 if TYPE_CHECKING:
     from openhcs_core.execution.remote import RemoteOrchestrator
     from openhcs_core.execution.sinks import Sink
 
-AddLogin = Callable[[argparse.ArgumentParser], None]
-Session = Callable[[argparse.Namespace], AbstractContextManager[Any]]
 
 OUTPUTS = ("images", "masks", "tables")
 Begin = Callable[["RemoteOrchestrator", dict[str, Any]], str]
@@ -34,16 +33,12 @@ _WATCHING = (
 )
 
 
-def add_command(commands: Any, add_login: AddLogin, session: Session) -> None:
+def add_command(commands: Any) -> None:
     """Add ``remote`` to the sub-commands of a parser.
 
     Parameters
     ----------
     commands : argparse sub-parsers
-    add_login : callable
-        Adds the options of the log-in to a parser.
-    session : callable
-        Given these options, a context manager: a client in the session.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         "remote",
@@ -62,7 +57,7 @@ def add_command(commands: Any, add_login: AddLogin, session: Session) -> None:
                 "--local", action="store_true", help="the server is your own on this machine, without OMERO (no log-in)"
             )
             add_login(command)
-        command.set_defaults(action=lambda options: action(options, session))
+        command.set_defaults(action=action)
         return command
 
     command = add("run", run, "run a pipeline", f"Hands a pipeline over to the server and watches it. {_WATCHING}")
@@ -111,31 +106,29 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, session: Session) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run a pipeline as the options say; return the exit status."""
 
     def prepare() -> Begin:
         given = _given(options)
         return lambda remote, told: remote.execute_remote(**given, **told)
 
-    return _begin(options, session, prepare)
+    return _begin(options, prepare)
 
 
-def resume(options: argparse.Namespace, session: Session) -> int:
+def resume(options: argparse.Namespace) -> int:
     """Go on with an execution; return the exit status."""
-    return _begin(
-        options, session, lambda: lambda remote, told: remote.resume(options.execution_id, **told).execution_id
-    )
+    return _begin(options, lambda: lambda remote, told: remote.resume(options.execution_id, **told).execution_id)
 
 
-def _begin(options: argparse.Namespace, session: Session, prepare: Callable[[], Begin]) -> int:
+def _begin(options: argparse.Namespace, prepare: Callable[[], Begin]) -> int:
     """Begin an execution, and watch it; return the exit status."""
     begun = False
     try:
         from openhcs_core.execution.sinks import opened
 
         begin, sinks = prepare(), _sinks(options)
-        with _remote(options, session) as remote:
+        with _remote(options) as remote:
             with opened(sinks, remote.server_host, print) as told:
                 execution_id = begin(remote, told)
                 begun = True
@@ -153,17 +146,17 @@ def _begin(options: argparse.Namespace, session: Session, prepare: Callable[[], 
         return CANNOT_RUN
 
 
-def status(options: argparse.Namespace, session: Session) -> int:
+def status(options: argparse.Namespace) -> int:
     """Show an execution as the options say; return the exit status."""
-    with _remote(options, session) as remote:
+    with _remote(options) as remote:
         if options.wait:
             return _watch(options, remote, options.execution_id)
         return _tell(options, remote.status(options.execution_id))
 
 
-def list_all(options: argparse.Namespace, session: Session) -> int:
+def list_all(options: argparse.Namespace) -> int:
     """Show executions as the options say; return the exit status."""
-    with _remote(options, session) as remote:
+    with _remote(options) as remote:
         found = remote.list(options.state, everyone=options.everyone, limit=options.limit)
     for execution in found:
         when = datetime.fromtimestamp(execution.created).astimezone().strftime("%Y-%m-%d %H:%M")
@@ -174,9 +167,9 @@ def list_all(options: argparse.Namespace, session: Session) -> int:
     return 0
 
 
-def cancel(options: argparse.Namespace, session: Session) -> int:
+def cancel(options: argparse.Namespace) -> int:
     """Cancel an execution; return the exit status."""
-    with _remote(options, session) as remote:
+    with _remote(options) as remote:
         execution = remote.cancel(options.execution_id)
         try:
             execution = remote.wait(execution.execution_id, timeout_s=CANCEL_S)
@@ -187,15 +180,15 @@ def cancel(options: argparse.Namespace, session: Session) -> int:
     return 0 if execution.state == "cancelled" else 1
 
 
-def logs(options: argparse.Namespace, session: Session) -> int:
+def logs(options: argparse.Namespace) -> int:
     """Show a log; return the exit status."""
-    with _remote(options, session) as remote:
+    with _remote(options) as remote:
         for part in remote.log_parts(options.execution_id, follow=options.follow):
             print(part, end="", flush=True)
     return 0
 
 
-def ping(options: argparse.Namespace, _session: Session) -> int:
+def ping(options: argparse.Namespace) -> int:
     """Ask whether the server is there; return the exit status."""
     from openhcs_core.execution.remote import RemoteOrchestrator
 
@@ -208,14 +201,14 @@ def ping(options: argparse.Namespace, _session: Session) -> int:
 
 
 @contextmanager
-def _remote(options: argparse.Namespace, session: Session) -> Iterator[RemoteOrchestrator]:
+def _remote(options: argparse.Namespace) -> Iterator[RemoteOrchestrator]:
     from openhcs_core.execution.remote import RemoteOrchestrator
 
     if options.local:
         yield RemoteOrchestrator(options.execution_server)
         return
     RemoteOrchestrator(options.execution_server)  # a wrong address is said before a password is asked for
-    with session(options) as client:
+    with open_session(options) as client:
         yield RemoteOrchestrator(options.execution_server, omero_conn=client)
 
 

@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 GOES_ON = "Start the same pipeline on the same data again: it goes on after the wells that are complete."
 VIEWERS_NOTE = "Shown in the viewers of Viewer_Address; hosts and ports in the pipeline do not count on a server."
-LISTED = 10
-"""Wells that failed, which the message names one by one."""
 
 
 def run(client: omero.client) -> int:
@@ -171,9 +169,7 @@ class PipelineJob:
         if result.cancelled or self._stop.is_set():
             raise Stopped("SIGTERM")
         broken = [result.wells[well] for well in result.in_state("failed")]
-        self.failed += [f"{place} {well.well} failed: {well.error}" for well in broken[:LISTED]]
-        if len(broken) > LISTED:
-            self.failed.append(f"{place}: {len(broken) - LISTED} more wells failed; the log lists them.")
+        self.failed += [f"{place} {line}" for line in result.failures()]
         statement = f"{place}: {result.summary}"
         print(statement, flush=True)
         for well in broken:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
-AddLogin = Callable[[argparse.ArgumentParser], None]
-Session = Callable[[argparse.Namespace], AbstractContextManager[Any]]
+from openhcs_core.omero.login_options import add_login, open_session
 
 
-def add_command(commands: Any, add_login: AddLogin, session: Session) -> None:
+def add_command(commands: Any) -> None:
     """Add ``rerun`` to the sub-commands of a parser.
 
     Parameters
     ----------
     commands : argparse sub-parsers
-    add_login : callable
-        Adds the options of the log-in to a parser.
-    session : callable
-        Given these options, a context manager: a client in the session.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         "rerun",
@@ -32,10 +25,10 @@ def add_command(commands: Any, add_login: AddLogin, session: Session) -> None:
     parser.add_argument("--workers", type=int, default=1, help="wells at a time (default: %(default)s)")
     parser.add_argument("--show", action="store_true", help="only show the pipeline and its input")
     add_login(parser)
-    parser.set_defaults(action=lambda options: rerun(options, session))
+    parser.set_defaults(action=rerun)
 
 
-def rerun(options: argparse.Namespace, session: Session) -> int:
+def rerun(options: argparse.Namespace) -> int:
     """Run again what the options say; return the exit status.
 
     Raises
@@ -50,7 +43,7 @@ def rerun(options: argparse.Namespace, session: Session) -> int:
     from openhcs_core.omero.session import gateway
     from openhcs_core.pipeline import read_pipeline
 
-    with session(options) as client:
+    with open_session(options) as client:
         known = read_run(gateway(client), options.from_annotation)
         if options.show:
             print(f"# {known.source}, wells {' '.join(known.wells) or 'not told'}, started {known.started}")

@@ -7,14 +7,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from openhcs_core.errors import OpenHCSError
-
-AddLogin = Callable[[argparse.ArgumentParser], None]
-Session = Callable[[argparse.Namespace], AbstractContextManager[Any]]
+from openhcs_core.omero.login_options import add_login, open_session
 
 RUN = "/openhcs/pipeline_scripts/Run_Pipeline.py"
 SHOW = "/openhcs/viewer_scripts/Stream_To_Viewer.py"
@@ -23,17 +21,13 @@ CANCEL_S = 20.0
 """How long a script may take to end when it is cancelled."""
 
 
-def add_options(parser: argparse.ArgumentParser, add_login: AddLogin, session: Session) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what needs OMERO to the parser of ``view``.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
         With an ``action``, for when none of these options is given.
-    add_login : callable
-        Adds the options of the log-in to a parser.
-    session : callable
-        Given these options, a context manager: a client in the session.
     """
     group = parser.add_argument_group(
         "images of OMERO",
@@ -61,21 +55,21 @@ def add_options(parser: argparse.ArgumentParser, add_login: AddLogin, session: S
     )
     add_login(parser)
     plain = parser.get_default("action")
-    parser.set_defaults(action=lambda options: _view(options, session, plain))
+    parser.set_defaults(action=lambda options: _view(options, plain))
 
 
-def _view(options: argparse.Namespace, session: Session, plain: Callable[[argparse.Namespace], int]) -> int:
+def _view(options: argparse.Namespace, plain: Callable[[argparse.Namespace], int]) -> int:
     if options.run or options.show:
-        return view_omero(options, session)
+        return view_omero(options)
     if options.menu:
-        return view_menu(options, session)
+        return view_menu(options)
     for name in ("wells", "workers", "from_server"):
         if getattr(options, name):
             raise OpenHCSError(f"--{name.replace('_', '-')} needs --run or --show.")
     return plain(options)
 
 
-def view_omero(options: argparse.Namespace, session: Session) -> int:
+def view_omero(options: argparse.Namespace) -> int:
     """Run a script of OMERO with a viewer as the options say; return the exit status.
 
     Raises
@@ -88,7 +82,7 @@ def view_omero(options: argparse.Namespace, session: Session) -> int:
     from openhcs_core.streaming.manager import is_here
     from openhcs_core.streaming.security import key_text
 
-    with session(options) as client:
+    with open_session(options) as client:
         run = ScriptRun(client, RUN if options.run else SHOW)
         inputs = _inputs(options, run)
         host = client.getProperty("omero.host")
@@ -107,7 +101,7 @@ def view_omero(options: argparse.Namespace, session: Session) -> int:
     return status
 
 
-def view_menu(options: argparse.Namespace, session: Session) -> int:
+def view_menu(options: argparse.Namespace) -> int:
     """Open a viewer, and let in the user's scripts as they begin to stream; return the exit status.
 
     Raises
@@ -121,7 +115,7 @@ def view_menu(options: argparse.Namespace, session: Session) -> int:
 
     if options.keep:
         raise OpenHCSError("--menu stays as long as the viewer; leave --keep out.")
-    with session(options) as client:
+    with open_session(options) as client:
         host = client.getProperty("omero.host")
         options.listen = options.listen or bool(options.host) or not is_here(host)
         with _server_errors("asking for scripts"):

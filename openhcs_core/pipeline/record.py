@@ -57,6 +57,12 @@ class RunResult:
         """Whether the run was stopped before its end."""
         return bool(self.in_state("cancelled"))
 
+    def failures(self, most: int = 10) -> list[str]:
+        """A line for each well that has failed; for so many at most, and then how many more there are."""
+        failed = [self.wells[well] for well in self.in_state("failed")]
+        more = [f"{len(failed) - most} more wells failed; the log lists them."] if len(failed) > most else []
+        return [f"{well.well} failed: {well.error}" for well in failed[:most]] + more
+
     @property
     def summary(self) -> str:
         """What came out, in sentences: wells, time, and all statements."""

@@ -14,7 +14,6 @@ import tifffile
 from omero.rtypes import rstring
 
 from bootstrap._cli import launch_outputs
-from openhcs_core.cli import add_login, open_session
 from openhcs_core.omero.errors import OmeroError
 from openhcs_core.omero.masks import label_image
 from openhcs_core.omero.provenance import NAMESPACE, read_run
@@ -218,7 +217,7 @@ def test_results_are_made_again_from_their_annotation(
 def command():
     """``openhcs rerun`` as a function of its arguments; returns its exit status."""
     parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers(), add_login, open_session)
+    add_command(parser.add_subparsers())
 
     def main(arguments):
         options = parser.parse_args(arguments)
