@@ -17,7 +17,10 @@ class Site:
     """Programs on hosts, with the same environment; what they write is in files beside each other."""
 
     def __init__(self, folder, **environment):
-        self.folder, self._environment = folder, {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+        settings = folder / "openhcs.toml"
+        settings.write_text(f'scratch = "{folder}"\n')  # on these hosts everybody is root, and would share its scratch
+        self.folder = folder
+        self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT), "OPENHCS_CONFIG": str(settings)}
 
     def start(self, host, *command, **environment):
         """Start a module of Python on a host, with arguments."""
