@@ -16,6 +16,8 @@ POLL_S, POLL_MAX_S = 0.1, 2.0
 """Between questions, at first and later."""
 SENDER_S = 0.3
 """Between questions while nobody knows who sends: images wait for that."""
+STREAM_S = 0.3
+"""Between questions at most, until it is known who sends images."""
 SILENT_MAX_S = 15.0
 """Between questions to a server that does not answer."""
 
@@ -72,6 +74,8 @@ def wait_for_end(
             raise TimeoutError(
                 f"Execution {execution.execution_id} goes on after {timeout_s:g} s; it is {execution.state}."
             )
+        if sinks and not execution.stream:
+            pause = min(pause, STREAM_S)
         if stopped.wait(pause):
             return execution
         try:

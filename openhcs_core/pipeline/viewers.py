@@ -247,9 +247,13 @@ class Show:
         while not cancelled() and time.monotonic() < until and any(viewer.is_starting for viewer in self._visualizers):
             time.sleep(0.1)
 
+        expected = max(self._targets, 1)
+        until = time.monotonic() + self._options.absent_s  # what those have who are there is not all
+        while publisher.came and not cancelled() and time.monotonic() < until and not publisher.wait(0.05, expected):
+            pass
+
         def patience_s() -> float:
-            there = publisher.wait(0, max(self._targets, 1))
-            return self._options.drain_s if there else self._options.absent_s
+            return self._options.drain_s if publisher.wait(0, expected) else self._options.absent_s
 
         publisher.drain(patience_s, cancelled)
 
