@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from openhcs_core.errors import OpenHCSError
-from openhcs_core.execution.sinks import LISTEN, Sink, get_local_ip
+from openhcs_core.execution.sinks import Sink, get_local_ip
+from openhcs_core.omero.viewers import LISTEN
 from openhcs_core.plate import PlaneAddress
 from openhcs_core.streaming.endpoints import is_local, tcp
 from openhcs_core.streaming.errors import StreamingError

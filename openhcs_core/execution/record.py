@@ -7,6 +7,9 @@ from typing import Any, Literal, get_args
 
 State = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
 STATES: tuple[str, ...] = get_args(State)
+Output = Literal["images", "masks", "tables"]
+OUTPUTS: tuple[str, ...] = get_args(Output)
+"""What may be saved in OMERO."""
 ENDED = ("completed", "failed", "cancelled", "interrupted")
 RESUMABLE = ("failed", "cancelled", "interrupted")
 

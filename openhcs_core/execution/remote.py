@@ -17,6 +17,7 @@ from openhcs_core.execution.requests import Cancel, Execute, List, Logs, Ping, R
 from openhcs_core.execution.sinks import Sink, ViewerSink, get_local_ip, opened
 from openhcs_core.execution.waiting import wait_for_end
 from openhcs_core.progress import Listener
+from openhcs_core.settings import Settings, load_settings
 from openhcs_core.streaming.endpoints import NAPARI_PORT, parse, tcp
 from openhcs_core.streaming.sockets import Server
 from openhcs_core.streaming.wire import LongText
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CallbackSink", "DirectorySink", "RemoteOrchestrator", "ViewerSink", "get_local_ip"]
 
-HEALTH_PORT = 7778
+HEALTH_PORT = Settings.server_health_port
 LOG_POLL_S = 0.5
 
 
@@ -363,7 +364,6 @@ class RemoteOrchestrator:
                 ) from error
         from openhcs_core.execution.keys import local_session
         from openhcs_core.execution.places import folders
-        from openhcs_core.settings import load_settings
 
         return local_session(folders(load_settings()).state)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openhcs_core.errors import OpenHCSError
-from openhcs_core.execution.record import STATES, Execution
+from openhcs_core.execution.record import OUTPUTS, STATES, Execution
 from openhcs_core.omero.login_options import add_login, open_session
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from openhcs_core.execution.sinks import Sink
 
 
-OUTPUTS = ("images", "masks", "tables")
 Begin = Callable[["RemoteOrchestrator", dict[str, Any]], str]
 """Begins an execution whose images go where is told; returns its id."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from openhcs_core.execution.record import State
+from openhcs_core.execution.record import Output, State
 from openhcs_core.streaming.errors import MessageError
 from openhcs_core.streaming.wire import Buffer, LongText, read_json, read_object
 
@@ -80,7 +80,7 @@ class Execute(Watched):
     request_key: str = ""
     wells: tuple[str, ...] = ()
     workers: int | None = None
-    outputs: tuple[Literal["images", "masks", "tables"], ...] = ()
+    outputs: tuple[Output, ...] = ()
     resume: bool = True
 
 

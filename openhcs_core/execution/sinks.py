@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from openhcs_core.errors import OpenHCSError
+from openhcs_core.omero.viewers import LISTEN
 from openhcs_core.streaming.security import key_from_text, key_text
 from openhcs_core.streaming.sockets import Server
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from openhcs_core.streaming.manager import Visualizer
 
 logger = logging.getLogger(__name__)
-
-LISTEN = "listen"
-"""As address: the server listens, and tells where."""
 
 
 def get_local_ip(server_host: str) -> str:
